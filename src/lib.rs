@@ -5,3 +5,6 @@
 compile_error!("stasis-bus packs an index and flags into 64-bit words and needs a 64-bit target");
 
 
+mod sync;
+mod error;
+mod ids;

@@ -1,0 +1,301 @@
+//! What can go wrong, one small type per operation, and one that they all convert into.
+//!
+//! Publishing is not here: it never fails, its [`Report`](crate::Report) tells what became of the message.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// The longest name, in bytes.
+pub(crate) const NAME_BYTES_MAX: usize = 255;
+
+/// Why a name was refused. Names are 1 to 255 bytes of UTF-8 without control characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NameError {
+    /// It is empty.
+    Empty,
+    /// It has so many bytes.
+    TooLong(usize),
+    /// It has this control character at this byte.
+    ControlCharacter(char, usize),
+}
+
+/// Checks a name of a topic, type, subscription or node.
+pub(crate) fn check_name(name: &str) -> Result<(), NameError> {
+    if name.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if name.len() > NAME_BYTES_MAX {
+        return Err(NameError::TooLong(name.len()));
+    }
+    match name.char_indices().find(|(_, c)| c.is_control()) {
+        Some((at, c)) => Err(NameError::ControlCharacter(c, at)),
+        None => Ok(()),
+    }
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("name is empty; it needs 1 to 255 bytes"),
+            Self::TooLong(bytes) => write!(f, "name has {bytes} bytes; at most 255 are allowed"),
+            Self::ControlCharacter(c, at) => {
+                write!(f, "name has the control character {c:?} at byte {at}; none is allowed")
+            }
+        }
+    }
+}
+
+/// Why a bus was not built: the field, its value, and what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A number is out of range.
+    OutOfRange {
+        /// Which one.
+        field: &'static str,
+        /// What it was.
+        value: u64,
+        /// What it may be.
+        allowed: RangeInclusive<u64>,
+    },
+    /// A name was refused.
+    BadName {
+        /// Which one.
+        field: &'static str,
+        /// What it was.
+        value: String,
+        /// Why.
+        why: NameError,
+    },
+    /// A control type was declined.
+    DeclinedControl {
+        /// Which one.
+        name: String,
+    },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfRange { field, value, allowed } => {
+                write!(f, "{field} is {value}; allowed are {} to {}", allowed.start(), allowed.end())
+            }
+            Self::BadName { field, value, why } => write!(f, "{field} {value:?}: {why}"),
+            Self::DeclinedControl { name } => {
+                write!(f, "decline {name:?}: a control type cannot be declined; any other type can")
+            }
+        }
+    }
+}
+
+/// Why there is no such message type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TypeError {
+    /// The name was refused.
+    Name(NameError),
+    /// The name stands for another Rust type already.
+    OtherType(String),
+}
+
+impl fmt::Display for TypeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(why) => write!(f, "message type: {why}"),
+            Self::OtherType(name) => {
+                write!(f, "message type {name:?} stands for another Rust type already; choose another name")
+            }
+        }
+    }
+}
+
+/// Why a subscription was not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// The name was refused.
+    Name(NameError),
+    /// The capacity is out of range.
+    Capacity {
+        /// What it was.
+        value: usize,
+        /// What it may be.
+        allowed: RangeInclusive<usize>,
+    },
+    /// A filter names a type of another bus.
+    ForeignType(String),
+    /// This finishing call cannot make that dispatch: `start` is for Serial, Pool and Dedicated, `inline` and `stream`
+    /// are for themselves.
+    Dispatch {
+        /// What was set.
+        set: &'static str,
+        /// What the call makes.
+        call: &'static str,
+    },
+    /// The system refused to start the thread.
+    Thread(String),
+    /// The bus is shut down.
+    Closed,
+}
+
+impl fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(why) => write!(f, "subscription: {why}"),
+            Self::Capacity { value, allowed } => {
+                write!(f, "capacity is {value}; allowed are {} to {}", allowed.start(), allowed.end())
+            }
+            Self::ForeignType(name) => {
+                write!(f, "message type {name:?} belongs to another bus; get it from the bus of this topic")
+            }
+            Self::Dispatch { set, call } => write!(
+                f,
+                "dispatch is {set}, but {call}() was called; start() makes serial, pool and dedicated \
+                 subscriptions, inline() inline ones, stream() streams"
+            ),
+            Self::Thread(why) => write!(f, "the system refused a thread for the subscription: {why}"),
+            Self::Closed => f.write_str("the bus is shut down"),
+        }
+    }
+}
+
+/// Why a forward was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ForwardError {
+    /// The two topics belong to different buses.
+    OtherBus,
+}
+
+impl fmt::Display for ForwardError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot forward to a topic of another bus; subscribe there and publish here instead")
+    }
+}
+
+/// Why waiting for a subscription was given up, or never begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// It would have waited for the calling thread itself, directly or through others.
+    WouldDeadlock,
+    /// No further thread could take the waiting worker's place: 32 wait already, or the system refused one.
+    TooManyWaiting,
+    /// The time was over first.
+    TimedOut,
+}
+
+impl fmt::Display for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WouldDeadlock => "would wait for the calling thread itself; do it outside the handler",
+            Self::TooManyWaiting => "too many workers wait for other subscriptions already",
+            Self::TimedOut => "timed out",
+        })
+    }
+}
+
+/// Why a shutdown did not wait for the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ShutdownError {
+    /// Called from a handler: the shutdown was started, but a handler cannot wait for itself.
+    InHandler,
+    /// Another call's shutdown had not ended in so long.
+    StillRunning(Duration),
+}
+
+impl fmt::Display for ShutdownError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InHandler => f.write_str("shutdown started; a handler cannot wait for its end"),
+            Self::StillRunning(waited) => write!(f, "another shutdown is still running after {waited:?}"),
+        }
+    }
+}
+
+/// Any error of this crate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// A name was refused.
+    Name(NameError),
+    /// A bus was not built.
+    Config(ConfigError),
+    /// No such message type.
+    Type(TypeError),
+    /// A subscription was not made.
+    Subscribe(SubscribeError),
+    /// A forward was not made.
+    Forward(ForwardError),
+    /// Waiting was given up.
+    Wait(WaitError),
+    /// A shutdown did not wait for the end.
+    Shutdown(ShutdownError),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(error) => error.fmt(f),
+            Self::Config(error) => error.fmt(f),
+            Self::Type(error) => error.fmt(f),
+            Self::Subscribe(error) => error.fmt(f),
+            Self::Forward(error) => error.fmt(f),
+            Self::Wait(error) => error.fmt(f),
+            Self::Shutdown(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+macro_rules! each {
+    ($($variant:ident($error:ty)),*) => {$(
+        impl std::error::Error for $error {}
+
+        impl From<$error> for Error {
+            fn from(error: $error) -> Self {
+                Self::$variant(error)
+            }
+        }
+    )*};
+}
+
+each!(
+    Name(NameError),
+    Config(ConfigError),
+    Type(TypeError),
+    Subscribe(SubscribeError),
+    Forward(ForwardError),
+    Wait(WaitError),
+    Shutdown(ShutdownError)
+);
+
+impl From<NameError> for TypeError {
+    fn from(error: NameError) -> Self {
+        Self::Name(error)
+    }
+}
+
+impl From<NameError> for SubscribeError {
+    fn from(error: NameError) -> Self {
+        Self::Name(error)
+    }
+}
+
+#[cfg(all(test, not(bus_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_what_is_wrong() {
+        assert_eq!(check_name("channel:PJSIP/älice"), Ok(()));
+        assert_eq!(check_name(""), Err(NameError::Empty));
+        assert_eq!(check_name(&"x".repeat(256)), Err(NameError::TooLong(256)));
+        assert_eq!(check_name("a\r\nb"), Err(NameError::ControlCharacter('\r', 1)));
+        assert!(check_name("a\u{85}").is_err());
+    }
+}

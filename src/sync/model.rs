@@ -1,0 +1,139 @@
+//! The modelled side of the door: loom's types, and stand-ins for what loom cannot look into.
+//!
+//! A stand-in offers what the real one documents and nothing stronger: a store that is seen by a load makes the
+//! stored value's contents visible, and that is all. In particular no stand-in is built on loom's mutex, which
+//! would add edges between two readers that the real one does not promise.
+
+use self::atomic::{AtomicUsize, Ordering};
+use std::collections::VecDeque;
+use std::ops::Deref;
+use std::sync::Arc;
+
+pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
+
+pub(crate) mod atomic {
+    pub(crate) use loom::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
+}
+
+pub(crate) mod hint {
+    pub(crate) use loom::hint::spin_loop;
+}
+
+pub(crate) mod thread {
+    pub(crate) use loom::thread::{Thread, current, park, yield_now};
+    use std::{io, time::Duration};
+
+    /// A started thread. Models start their own; nothing waits for these.
+    #[derive(Debug)]
+    pub(crate) struct JoinHandle<T>(loom::thread::JoinHandle<T>);
+
+    impl<T> JoinHandle<T> {
+        pub(crate) fn is_finished(&self) -> bool {
+            true
+        }
+
+        /// Waits for its end. Bus threads do not panic; if one did, its end is an end as well.
+        pub(crate) fn join(self) {
+            let _ = self.0.join();
+        }
+
+        pub(crate) fn name(&self) -> String {
+            String::new()
+        }
+    }
+
+    pub(crate) fn spawn<T: Send + 'static>(
+        _name: String,
+        body: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<JoinHandle<T>> {
+        Ok(JoinHandle(loom::thread::spawn(body)))
+    }
+
+    /// Time does not pass in a model: a wait with a limit is a chance for the others to run.
+    pub(crate) fn park_timeout(_limit: Duration) {
+        yield_now();
+    }
+
+    pub(crate) fn sleep(_length: Duration) {
+        yield_now();
+    }
+}
+
+pub(crate) use loom::cell::UnsafeCell;
+
+/// Stand-in for arc-swap: an arena that only grows, and one modelled index into it.
+pub(crate) struct Snapshot<T> {
+    current: AtomicUsize,
+    arena: std::sync::Mutex<Vec<Arc<T>>>,
+}
+
+pub(crate) struct SnapshotGuard<T>(Arc<T>);
+
+impl<T> Deref for SnapshotGuard<T> {
+    type Target = Arc<T>;
+    fn deref(&self) -> &Arc<T> {
+        &self.0
+    }
+}
+
+impl<T> Snapshot<T> {
+    pub(crate) fn new(value: Arc<T>) -> Self {
+        Self { current: AtomicUsize::new(0), arena: std::sync::Mutex::new(vec![value]) }
+    }
+
+    pub(crate) fn load(&self) -> SnapshotGuard<T> {
+        let index = self.current.load(Ordering::Acquire);
+        SnapshotGuard(self.arena.lock().unwrap()[index].clone())
+    }
+
+    pub(crate) fn swap(&self, value: Arc<T>) -> Arc<T> {
+        let index = {
+            let mut arena = self.arena.lock().unwrap();
+            arena.push(value);
+            arena.len() - 1
+        };
+        let old = self.current.swap(index, Ordering::AcqRel);
+        self.arena.lock().unwrap()[old].clone()
+    }
+}
+
+/// Stand-in for `SegQueue`: the order is kept by an unmodelled lock, the edges by one modelled counter.
+///
+/// A pop that finds the queue empty learns nothing, exactly as with the real one; a pop that takes an element
+/// synchronises with the pushes before it.
+pub(crate) struct Backlog<T> {
+    length: AtomicUsize,
+    items: std::sync::Mutex<VecDeque<T>>,
+}
+
+impl<T> Backlog<T> {
+    pub(crate) fn new() -> Self {
+        Self { length: AtomicUsize::new(0), items: std::sync::Mutex::new(VecDeque::new()) }
+    }
+
+    pub(crate) fn push(&self, value: T) {
+        self.items.lock().unwrap().push_back(value);
+        self.length.fetch_add(1, Ordering::Release);
+    }
+
+    pub(crate) fn pop(&self) -> Option<T> {
+        let mut length = self.length.load(Ordering::Acquire);
+        while length > 0 {
+            match self.length.compare_exchange(length, length - 1, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return self.items.lock().unwrap().pop_front(),
+                Err(now) => length = now,
+            }
+        }
+        None
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.length.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,118 @@
+//! The shipped side of the door: the standard library, arc-swap, crossbeam.
+
+use arc_swap::ArcSwap;
+use crossbeam_queue::SegQueue;
+use std::sync::Arc;
+
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
+
+pub(crate) mod atomic {
+    pub(crate) use std::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
+}
+
+pub(crate) mod hint {
+    pub(crate) use std::hint::spin_loop;
+}
+
+pub(crate) mod thread {
+    pub(crate) use std::thread::{Thread, current, park, park_timeout, sleep, yield_now};
+    use std::{io, thread::Builder};
+
+    /// A started thread; dropping it leaves the thread running.
+    #[derive(Debug)]
+    pub(crate) struct JoinHandle<T>(std::thread::JoinHandle<T>);
+
+    impl<T> JoinHandle<T> {
+        /// Whether its body has returned.
+        pub(crate) fn is_finished(&self) -> bool {
+            self.0.is_finished()
+        }
+
+        /// Waits for its end. Bus threads do not panic; if one did, its end is an end as well.
+        pub(crate) fn join(self) {
+            let _ = self.0.join();
+        }
+
+        pub(crate) fn name(&self) -> String {
+            self.0.thread().name().unwrap_or_default().to_owned()
+        }
+    }
+
+    /// Starts a named thread. The operating system may refuse; the caller says what that means.
+    pub(crate) fn spawn<T: Send + 'static>(
+        name: String,
+        body: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<JoinHandle<T>> {
+        Builder::new().name(name).spawn(body).map(JoinHandle)
+    }
+}
+
+/// A cell whose accesses loom can check.
+#[derive(Debug)]
+pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+impl<T> UnsafeCell<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(std::cell::UnsafeCell::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn with<R>(&self, read: impl FnOnce(*const T) -> R) -> R {
+        read(self.0.get())
+    }
+
+    #[inline]
+    pub(crate) fn with_mut<R>(&self, write: impl FnOnce(*mut T) -> R) -> R {
+        write(self.0.get())
+    }
+}
+
+/// A value that readers load without waiting and writers replace whole.
+pub(crate) struct Snapshot<T>(ArcSwap<T>);
+
+/// A loaded value.
+pub(crate) type SnapshotGuard<T> = arc_swap::Guard<Arc<T>>;
+
+impl<T> Snapshot<T> {
+    pub(crate) fn new(value: Arc<T>) -> Self {
+        Self(ArcSwap::new(value))
+    }
+
+    /// Borrows the value that stands now; cheap, and safe to hold for a while.
+    #[inline]
+    pub(crate) fn load(&self) -> SnapshotGuard<T> {
+        self.0.load()
+    }
+
+    /// Replaces the value and returns the old one. Writers exclude each other by a lock of their own.
+    pub(crate) fn swap(&self, value: Arc<T>) -> Arc<T> {
+        self.0.swap(value)
+    }
+}
+
+/// An unbounded queue for the two places where a bounded one cannot do: the run queue and the spill.
+pub(crate) struct Backlog<T>(SegQueue<T>);
+
+impl<T> Backlog<T> {
+    pub(crate) fn new() -> Self {
+        Self(SegQueue::new())
+    }
+
+    pub(crate) fn push(&self, value: T) {
+        self.0.push(value);
+    }
+
+    pub(crate) fn pop(&self) -> Option<T> {
+        self.0.pop()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
