@@ -8,3 +8,4 @@ compile_error!("stasis-bus packs an index and flags into 64-bit words and needs 
 mod sync;
 mod error;
 mod ids;
+mod queue;

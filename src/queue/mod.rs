@@ -1,0 +1,62 @@
+//! The ring under every mailbox: many producers, one owner, bounded, with an exact notion of *idle* and *closed*.
+//!
+//! It moves non-zero words and knows nothing of messages. One packed word, the [tail](word::Tail), decides
+//! everything that producers, the owner and whoever closes have to agree on:
+//!
+//! ```text
+//! tail = index (61 bits) | SPILL | CLOSED | IDLE          head = index (63 bits) | TAKEN
+//! ```
+//!
+//! # The turn
+//!
+//! Somebody who may take items out is the *owner*; owning is called *having the turn*. While IDLE stands there is
+//! no owner, and nothing to own: every index claimed has been taken. Whoever clears IDLE, a producer by its claim
+//! or a closer, *has the turn* and passes it to a consumer (a run queue, a thread, a task). The owner gives the turn
+//! up by setting IDLE, which only succeeds if nothing came meanwhile. So the turn exists exactly once while IDLE
+//! is clear, without a second flag and without a fence.
+//!
+//! # Who moves the tail (each row is one compare-exchange)
+//!
+//! | who | from | to | then |
+//! | --- | --- | --- | --- |
+//! | producer, room | (i, -, -, x) | (i+1, -, -, -) | writes slot i; has the turn if x |
+//! | producer, full, may spill | (i, -, -, -) | (i+1, SPILL, -, -) | `spill_from` = i, pushes to the spill |
+//! | producer, SPILL, below the limit | (i, SPILL, -, -) | (i+1, SPILL, -, -) | pushes to the spill |
+//! | producer, full otherwise | unchanged, read again | | refused, or takes the oldest out (below) |
+//! | producer, CLOSED | unchanged | | refused: closed |
+//! | closer | (i, s, -, x) | (i, s, CLOSED, -) | has the turn if x; else the owner will find it |
+//! | owner, all taken, open | (c, s, -, -) | (c, -, -, IDLE) | the turn is gone: touches nothing any more |
+//! | owner, all taken, CLOSED | unchanged | | the end: delivers the final message |
+//!
+//! # What the owner meets at its position c
+//!
+//! | sees | means | does |
+//! | --- | --- | --- |
+//! | in the spill, an element | | takes it, c+1 |
+//! | a written slot | | takes it and up to 15 more, empties the slots, publishes `head`, then hands them out |
+//! | nothing, index = c | empty | IDLE, or the end |
+//! | nothing, index > c, SPILL, `spill_from` = c | the ring is used up | goes over to the spill |
+//! | nothing, index > c otherwise | a producer sleeps between its claim and its write | keeps the turn, comes again |
+//!
+//! A spilled message has an index like any other, so the order is that of the claims and nothing is lost between
+//! ring and spill: SPILL falls only with the IDLE that proves every index taken.
+//!
+//! # Taking the oldest out
+//!
+//! With [`WhenFull::Evict`] both the owner and a producer that found the ring full may move `head`, each after
+//! setting TAKEN on the very head it read. What the owner missed is the gap between the head it finds and the
+//! last one it left: exact, and in order, without a counter.
+//!
+//! # Progress
+//!
+//! No locks on the way in. It is not lock-free in the strict sense: a producer stopped between its claim and its
+//! write delays the owner (never another producer, until the ring is full).
+//!
+//! Sources: the bounded-ring layout and its cached consumer index are known from JCTools and the LMAX disruptor;
+//! the "busy" answer from tokio's block list.
+
+mod ring;
+mod word;
+
+pub(crate) use ring::{GROUP, Group, Push, Ring, Shape, Taken, WhenFull};
+pub(crate) use word::Close;

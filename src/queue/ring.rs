@@ -1,0 +1,490 @@
+//! The ring itself: slots, the spill, and the three parties' steps. The protocol is in the module's header.
+
+use super::word::{Close, Head, State, Tail};
+use crate::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Backlog, CachePadded, UnsafeCell, hint};
+use std::num::NonZeroUsize;
+use std::ptr;
+
+/// At most so many items leave the ring at once: more would keep them from others while handlers run.
+pub(crate) const GROUP: usize = if cfg!(bus_loom) { 2 } else { 16 };
+/// A lost claim waits a little longer each time, up to this many tries.
+const BACKOFF_TRIES_MAX: u32 = if cfg!(bus_loom) { 0 } else { 16 };
+/// How often an evicting producer tries again when the oldest item is still being written.
+const EVICT_TRIES_MAX: u32 = if cfg!(bus_loom) { 1 } else { 8 };
+/// `spill_from` before anything was spilled: no index gets that far.
+const NEVER: u64 = u64::MAX;
+
+/// What a producer wants when there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WhenFull {
+    /// To hear of it.
+    Refuse,
+    /// To go to the heap, as long as fewer than `limit` items wait in all.
+    Spill { limit: u64 },
+    /// To hear of it and take the oldest out by [`Ring::evict`]. All producers of such a ring want the same.
+    Evict,
+}
+
+/// How a push ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Push {
+    /// In, at `index`. With `turn` the caller has the turn and passes it on.
+    Accepted { turn: bool, index: u64, spilled: bool },
+    /// No room; the oldest item waiting was at `head`.
+    Full { head: u64 },
+    /// The ring was closed.
+    Closed,
+}
+
+/// What the owner found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Taken {
+    /// `group` has items; the first has this index; so many were evicted before it since the last group.
+    Some { first: u64, missed: u64 },
+    /// Somebody is between a claim and its write: come again, and keep the turn meanwhile.
+    Busy,
+    /// Nothing is left and nobody came: [`Ring::set_idle`] is next.
+    Empty(Empty),
+    /// Nothing is left and the ring is closed: the end. So many were evicted since the last group.
+    End { missed: u64 },
+}
+
+/// Proof that the ring was found empty, needed to give the turn up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Empty(State);
+
+impl std::fmt::Debug for Empty {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Empty(at {})", self.0.index())
+    }
+}
+
+/// Items on their way from the ring to the handler.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    items: [usize; GROUP],
+    next: usize,
+    len: usize,
+}
+
+impl Group {
+    fn clear(&mut self) {
+        self.next = 0;
+        self.len = 0;
+    }
+
+    fn push(&mut self, item: usize) {
+        self.items[self.len] = item;
+        self.len += 1;
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len - self.next
+    }
+}
+
+impl Iterator for Group {
+    type Item = NonZeroUsize;
+    fn next(&mut self) -> Option<NonZeroUsize> {
+        let item = *self.items[..self.len].get(self.next)?;
+        self.next += 1;
+        NonZeroUsize::new(item)
+    }
+}
+
+/// How large a ring is and who may take items out of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Exact; the slots are rounded up to a power of two.
+    pub(crate) capacity: usize,
+    /// Producers may take the oldest item out.
+    pub(crate) evicting: bool,
+}
+
+/// What only the owner touches.
+#[derive(Debug)]
+struct Position {
+    /// The next index to take.
+    next: u64,
+    /// One past the last index handed out: the gap from here to `next` was evicted.
+    handed_out: u64,
+    in_spill: bool,
+}
+
+/// What producers share. `cached_head` saves them the owner's line.
+struct Producers {
+    tail: Tail,
+    cached_head: AtomicU64,
+    slots: AtomicPtr<AtomicUsize>,
+    mask: usize,
+    capacity: u64,
+    evicting: bool,
+}
+
+struct Consumer {
+    head: Head,
+    position: UnsafeCell<Position>,
+    deepest: AtomicU64,
+}
+
+/// A bounded ring of non-zero words for many producers and one owner.
+pub(crate) struct Ring {
+    producers: CachePadded<Producers>,
+    consumer: CachePadded<Consumer>,
+    spill_from: AtomicU64,
+    spill: Backlog<NonZeroUsize>,
+}
+
+// SAFETY: `position` is touched by the owner alone, and the turn (one at a time, handed on by Release and Acquire on
+// the tail) says who that is; all else is atomic. Checked by every model in loom_tests/ring.rs.
+unsafe impl Send for Ring {}
+// SAFETY: as above.
+unsafe impl Sync for Ring {}
+
+impl Ring {
+    pub(crate) fn new(shape: Shape) -> Self {
+        let slots = shape.capacity.next_power_of_two();
+        Self {
+            producers: CachePadded::new(Producers {
+                tail: Tail::new(),
+                cached_head: AtomicU64::new(0),
+                slots: AtomicPtr::new(ptr::null_mut()),
+                mask: slots - 1,
+                capacity: shape.capacity as u64,
+                evicting: shape.evicting,
+            }),
+            consumer: CachePadded::new(Consumer {
+                head: Head::new(),
+                position: UnsafeCell::new(Position { next: 0, handed_out: 0, in_spill: false }),
+                deepest: AtomicU64::new(0),
+            }),
+            spill_from: AtomicU64::new(NEVER),
+            spill: Backlog::new(),
+        }
+    }
+
+    // ---- producers -------------------------------------------------------------------------------------------
+
+    /// Puts `item` in, or says why not. Between the claim and the write nothing runs but stores.
+    #[inline]
+    pub(crate) fn push(&self, item: NonZeroUsize, when_full: WhenFull) -> Push {
+        let producers = &*self.producers;
+        let slots = self.slots();
+        let mut tries = 0;
+        loop {
+            let seen = producers.tail.read();
+            if seen.is_closed() {
+                return Push::Closed;
+            }
+            if seen.is_spilling() || !self.has_room(seen) {
+                match self.push_full(item, seen, when_full) {
+                    Some(outcome) => return outcome,
+                    None => continue,
+                }
+            }
+            if producers.tail.claim(seen) {
+                slot(slots, seen.index(), producers.mask).store(item.get(), Ordering::Release);
+                return Push::Accepted { turn: seen.is_idle(), index: seen.index(), spilled: false };
+            }
+            back_off(&mut tries);
+        }
+    }
+
+    /// Room as far as the cached head tells; the real one is read only when that says full.
+    #[inline]
+    fn has_room(&self, seen: State) -> bool {
+        // ORDERING(ring.head): Acquire; pairs with the Release in `refresh_head`, and through it with the owner's
+        // `publish`: our write into a slot comes after the owner emptied it.
+        let head = self.producers.cached_head.load(Ordering::Acquire);
+        self.fits(seen, head) || self.fits(seen, self.refresh_head())
+    }
+
+    /// Signed: a head read later than a stale tail may be ahead of it.
+    #[inline]
+    fn fits(&self, seen: State, head: u64) -> bool {
+        (seen.index().wrapping_sub(head) as i64) < self.producers.capacity as i64
+    }
+
+    #[cold]
+    fn refresh_head(&self) -> u64 {
+        let head = self.consumer.head.read();
+        // ORDERING(ring.head): Release; pairs with the Acquire in `has_room`. An older value may overwrite a newer
+        // one: it makes the next producer read the head itself, no more.
+        self.producers.cached_head.store(head, Ordering::Release);
+        head
+    }
+
+    /// The tail showed no room. `None`: the tail has moved on, look again.
+    #[cold]
+    fn push_full(&self, item: NonZeroUsize, seen: State, when_full: WhenFull) -> Option<Push> {
+        // Read after `seen`, and believed only while `seen` still stands.
+        let head = self.consumer.head.read();
+        if !seen.is_spilling() && self.fits(seen, head) {
+            return None;
+        }
+        let depth = seen.index().wrapping_sub(head) as i64;
+        match when_full {
+            WhenFull::Spill { limit } if depth < limit as i64 => self.push_spilling(item, seen),
+            _ => (self.producers.tail.read() == seen).then_some(Push::Full { head }),
+        }
+    }
+
+    fn push_spilling(&self, item: NonZeroUsize, seen: State) -> Option<Push> {
+        if !self.producers.tail.claim_spilling(seen) {
+            return None;
+        }
+        if !seen.is_spilling() {
+            // ORDERING(ring.spill): Release; pairs with the owner's Acquire in `look_closer`.
+            self.spill_from.store(seen.index(), Ordering::Release);
+        }
+        self.spill.push(item);
+        Some(Push::Accepted { turn: seen.is_idle(), index: seen.index(), spilled: true })
+    }
+
+    /// Takes the item at `head` out of a full ring. `None`: somebody else moved the head, or the oldest item is
+    /// still being written; `Err`: the latter for too long, the caller gives up.
+    pub(crate) fn evict(&self, head: u64) -> Result<Option<NonZeroUsize>, StillWriting> {
+        debug_assert!(self.producers.evicting, "only the owner moves the head of this ring");
+        for _ in 0..=EVICT_TRIES_MAX {
+            if !self.consumer.head.take_at(head) {
+                return Ok(None);
+            }
+            // ORDERING(ring.slot): Acquire; pairs with the producer's Release: the item's contents are ours.
+            let oldest = slot(self.slots(), head, self.producers.mask);
+            let item = oldest.load(Ordering::Acquire);
+            if let Some(item) = NonZeroUsize::new(item) {
+                oldest.store(0, Ordering::Relaxed);
+                self.consumer.head.publish(head + 1);
+                return Ok(Some(item));
+            }
+            self.consumer.head.publish(head);
+            hint::spin_loop();
+        }
+        Err(StillWriting)
+    }
+
+    pub(crate) fn close(&self) -> Close {
+        self.producers.tail.close()
+    }
+
+    // ---- the owner -------------------------------------------------------------------------------------------
+
+    /// Moves the next items, at most `most` and at most a quarter of the capacity, into `group`.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the turn.
+    pub(crate) unsafe fn take(&self, group: &mut Group, most: usize) -> Taken {
+        group.clear();
+        let most = most.min(self.producers.capacity as usize / 4).clamp(1, GROUP);
+        // SAFETY: the caller has the turn, so nobody else touches the position.
+        self.consumer.position.with_mut(|position| self.take_at(unsafe { &mut *position }, group, most))
+    }
+
+    fn take_at(&self, at: &mut Position, group: &mut Group, most: usize) -> Taken {
+        if at.in_spill {
+            self.take_spilled(at, group, most);
+        } else if !self.take_written(at, group, most) {
+            return Taken::Busy;
+        }
+        if group.len == 0 {
+            return match self.look_closer(at) {
+                None => self.take_at(at, group, most),
+                Some(found) => found,
+            };
+        }
+        let first = at.next - group.len as u64;
+        let missed = first - at.handed_out;
+        at.handed_out = at.next;
+        if group.len == most {
+            self.note_depth(first);
+        }
+        Taken::Some { first, missed }
+    }
+
+    /// From the slots. False: a producer is taking the oldest out at this moment.
+    fn take_written(&self, at: &mut Position, group: &mut Group, most: usize) -> bool {
+        // ORDERING(ring.slots): Acquire; pairs with `install`.
+        let slots = self.producers.slots.load(Ordering::Acquire);
+        if slots.is_null() {
+            return true;
+        }
+        if self.producers.evicting {
+            let head = self.consumer.head.read();
+            if !self.consumer.head.take_at(head) {
+                return false;
+            }
+            at.next = head;
+        }
+        while group.len < most {
+            // ORDERING(ring.slot): Acquire; pairs with the Release in `push`: the item's contents are ours.
+            let cell = slot(slots, at.next, self.producers.mask);
+            let item = cell.load(Ordering::Acquire);
+            if item == 0 {
+                break;
+            }
+            cell.store(0, Ordering::Relaxed);
+            group.push(item);
+            at.next += 1;
+        }
+        if group.len > 0 || self.producers.evicting {
+            self.consumer.head.publish(at.next);
+        }
+        true
+    }
+
+    fn take_spilled(&self, at: &mut Position, group: &mut Group, most: usize) {
+        while group.len < most {
+            match self.spill.pop() {
+                Some(item) => group.push(item.get()),
+                None => break,
+            }
+        }
+        at.next += group.len as u64;
+        self.consumer.head.publish(at.next);
+    }
+
+    /// No item at our position: why? `None`: the ring is used up and the spill comes next.
+    #[cold]
+    fn look_closer(&self, at: &mut Position) -> Option<Taken> {
+        let seen = self.producers.tail.read();
+        if seen.index() == at.next {
+            return Some(match seen.is_closed() {
+                true => Taken::End { missed: at.next - at.handed_out },
+                false => Taken::Empty(Empty(seen)),
+            });
+        }
+        // ORDERING(ring.spill): Acquire; pairs with the Release in `push_spilling`.
+        if at.in_spill || !seen.is_spilling() || self.spill_from.load(Ordering::Acquire) != at.next {
+            return Some(Taken::Busy);
+        }
+        at.in_spill = true;
+        None
+    }
+
+    /// A full group hides more behind it: only then the tail is worth its line.
+    fn note_depth(&self, first: u64) {
+        let depth = self.producers.tail.read().index() - first;
+        if depth > self.consumer.deepest.load(Ordering::Relaxed) {
+            self.consumer.deepest.store(depth, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives the turn up. True: it is gone, and the caller touches nothing of the ring any more. False: something
+    /// came meanwhile, and the caller goes on.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the turn, and `empty` came from its last `take`.
+    pub(crate) unsafe fn set_idle(&self, empty: Empty) -> bool {
+        // SAFETY: the caller has the turn.
+        let was = self.consumer.position.with_mut(|at| unsafe { std::mem::take(&mut (*at).in_spill) });
+        let gone = self.producers.tail.set_idle(empty.0);
+        if !gone && was {
+            // SAFETY: the turn is still the caller's.
+            self.consumer.position.with_mut(|at| unsafe { (*at).in_spill = true });
+        }
+        gone
+    }
+
+    // ---- anybody ---------------------------------------------------------------------------------------------
+
+    /// How many items wait. Exact when nothing moves.
+    pub(crate) fn depth(&self) -> u64 {
+        let head = self.consumer.head.read();
+        self.producers.tail.read().index().saturating_sub(head)
+    }
+
+    /// The deepest the ring was seen by its owner, or is now.
+    pub(crate) fn high_water(&self) -> u64 {
+        self.consumer.deepest.load(Ordering::Relaxed).max(self.depth())
+    }
+
+    /// How many items were ever accepted.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.producers.tail.read().index()
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.producers.tail.read().is_idle()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.producers.tail.read().is_closed()
+    }
+
+    pub(crate) fn capacity(&self) -> u64 {
+        self.producers.capacity
+    }
+
+    #[inline]
+    fn slots(&self) -> *mut AtomicUsize {
+        // ORDERING(ring.slots): Acquire; pairs with the AcqRel in `install`: the slots are seen zeroed.
+        let slots = self.producers.slots.load(Ordering::Acquire);
+        if slots.is_null() { self.install() } else { slots }
+    }
+
+    /// The first message makes the slots, so that an idle mailbox stays small. Two first messages race; one wins.
+    #[cold]
+    fn install(&self) -> *mut AtomicUsize {
+        let made: Box<[AtomicUsize]> = (0..=self.producers.mask).map(|_| AtomicUsize::new(0)).collect();
+        let made = Box::into_raw(made).cast::<AtomicUsize>();
+        // ORDERING(ring.slots): AcqRel; pairs with the Acquire loads above.
+        let raced = self.producers.slots.compare_exchange(
+            ptr::null_mut(),
+            made,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        match raced {
+            Ok(_) => made,
+            Err(winner) => {
+                // SAFETY: `made` was never shown to anybody.
+                unsafe { self.free(made) };
+                winner
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `slots` came from `install` of this ring and nobody uses it any more.
+    unsafe fn free(&self, slots: *mut AtomicUsize) {
+        let all = ptr::slice_from_raw_parts_mut(slots, self.producers.mask + 1);
+        // SAFETY: as the caller says; the length is the one it was made with.
+        drop(unsafe { Box::from_raw(all) });
+    }
+}
+
+impl Drop for Ring {
+    /// Frees the slots. Items still inside are the caller's to take out first.
+    fn drop(&mut self) {
+        let slots = self.producers.slots.load(Ordering::Acquire);
+        if !slots.is_null() {
+            // SAFETY: `&mut self`: nobody else is left.
+            unsafe { self.free(slots) };
+        }
+    }
+}
+
+/// The producer that claimed the oldest index has not written it for a while.
+#[derive(Debug)]
+pub(crate) struct StillWriting;
+
+#[inline]
+fn slot<'a>(slots: *mut AtomicUsize, index: u64, mask: usize) -> &'a AtomicUsize {
+    // SAFETY: `slots` came from `install` with `mask + 1` elements and lives as long as the ring that every caller
+    // borrows; the mask keeps the offset inside.
+    unsafe { &*slots.add(index as usize & mask) }
+}
+
+#[inline]
+fn back_off(tries: &mut u32) {
+    *tries = (*tries + 1).min(BACKOFF_TRIES_MAX);
+    for _ in 0..*tries {
+        hint::spin_loop();
+    }
+}

@@ -1,0 +1,130 @@
+//! The two packed words of a ring, with every ordering in one place.
+
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+const IDLE: u64 = 0b001;
+const CLOSED: u64 = 0b010;
+const SPILL: u64 = 0b100;
+const FLAGS: u64 = 0b111;
+const INDEX_SHIFT: u32 = 3;
+const _: () = assert!(FLAGS == (1 << INDEX_SHIFT) - 1, "the flags fill the bits below the index");
+
+/// What the tail said at one moment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct State(u64);
+
+impl State {
+    pub(super) fn index(self) -> u64 {
+        self.0 >> INDEX_SHIFT
+    }
+
+    pub(super) fn is_idle(self) -> bool {
+        self.0 & IDLE != 0
+    }
+
+    pub(super) fn is_closed(self) -> bool {
+        self.0 & CLOSED != 0
+    }
+
+    pub(super) fn is_spilling(self) -> bool {
+        self.0 & SPILL != 0
+    }
+
+    /// One index more, not idle any more, the rest as it was.
+    fn claimed(self) -> Self {
+        Self((self.0 & !IDLE) + (1 << INDEX_SHIFT))
+    }
+}
+
+/// What closing found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Close {
+    /// Somebody closed before.
+    Already,
+    /// Closed. With `turn` the caller has the turn and passes it on, so that the end is delivered.
+    Now { turn: bool },
+}
+
+/// `index | SPILL | CLOSED | IDLE`: the word that producers, the owner and closers agree by.
+pub(super) struct Tail(AtomicU64);
+
+impl Tail {
+    pub(super) fn new() -> Self {
+        Self(AtomicU64::new(IDLE))
+    }
+
+    pub(super) fn read(&self) -> State {
+        // ORDERING(ring.turn): Acquire; pairs with the AcqRel claims. The owner that sees an index or CLOSED sees
+        // what the claimer did before (the installed slots); a producer's read of `head` comes after this read.
+        State(self.0.load(Ordering::Acquire))
+    }
+
+    /// Takes the index that `seen` shows. False: the word changed.
+    #[inline]
+    pub(super) fn claim(&self, seen: State) -> bool {
+        self.change(seen, seen.claimed())
+    }
+
+    /// The same, and from here on items go to the spill.
+    pub(super) fn claim_spilling(&self, seen: State) -> bool {
+        self.change(seen, State(seen.claimed().0 | SPILL))
+    }
+
+    /// Gives the turn up, if nothing was claimed and nobody closed since `seen`.
+    pub(super) fn set_idle(&self, seen: State) -> bool {
+        self.change(seen, State((seen.0 & !SPILL) | IDLE))
+    }
+
+    pub(super) fn close(&self) -> Close {
+        let mut seen = self.read();
+        loop {
+            if seen.is_closed() {
+                return Close::Already;
+            }
+            if self.change(seen, State((seen.0 & !IDLE) | CLOSED)) {
+                return Close::Now { turn: seen.is_idle() };
+            }
+            seen = self.read();
+        }
+    }
+
+    #[inline]
+    fn change(&self, seen: State, next: State) -> bool {
+        // ORDERING(ring.turn): AcqRel. Acquire pairs with the Release of the owner that set IDLE: it carries the
+        // head, the owner's position and the handler's state to whoever has the turn next. Release is that other
+        // end, and shows a claimer's installed slots to the owner. A failure only makes the caller look again.
+        // Checked by loom_tests/ring.rs::turn_carries_the_owners_state.
+        self.0.compare_exchange(seen.0, next.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+}
+
+const TAKEN: u64 = 1;
+
+/// `index | TAKEN`: how far the owner (or an evicting producer) has taken items out.
+pub(super) struct Head(AtomicU64);
+
+impl Head {
+    pub(super) fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    pub(super) fn read(&self) -> u64 {
+        // ORDERING(ring.head): Acquire; pairs with `publish`. Whoever sees the head sees the slots before it
+        // emptied, so that its own write into one of them comes after.
+        self.0.load(Ordering::Acquire) >> 1
+    }
+
+    pub(super) fn publish(&self, index: u64) {
+        // ORDERING(ring.head): Release; pairs with `read` and `take`. Clears TAKEN as well.
+        self.0.store(index << 1, Ordering::Release);
+    }
+
+    /// Sets TAKEN if the head is free and stands at `index`.
+    pub(super) fn take_at(&self, index: u64) -> bool {
+        // ORDERING(ring.head): Acquire; pairs with `publish`: the slots taken by the other side are seen empty.
+        self.0
+            .compare_exchange(index << 1, (index << 1) | TAKEN, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+}
