@@ -8,4 +8,5 @@ compile_error!("stasis-bus packs an index and flags into 64-bit words and needs 
 mod sync;
 mod error;
 mod ids;
+mod message;
 mod queue;

@@ -1,0 +1,403 @@
+//! Message types: named, typed handles, with the forms their messages can take.
+
+use super::packet::{Header, drop_packet};
+use super::{AmiEvent, Message, Origin, Timestamp};
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::time::Clock;
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::BitOr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+
+/// A set of forms that a message can take.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Formatters(u8);
+
+impl Formatters {
+    /// None.
+    pub const NONE: Self = Self(0);
+    /// JSON.
+    pub const JSON: Self = Self(1);
+    /// The manager protocol's text.
+    pub const AMI: Self = Self(2);
+
+    /// Whether the two have a form in common.
+    pub fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl BitOr for Formatters {
+    type Output = Self;
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl fmt::Debug for Formatters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [(Self::JSON, "JSON"), (Self::AMI, "AMI")];
+        let mut set = f.debug_set();
+        for (one, name) in names {
+            if self.intersects(one) {
+                set.entry(&format_args!("{name}"));
+            }
+        }
+        set.finish()
+    }
+}
+
+#[cfg(feature = "json")]
+type ToJson = Box<dyn Fn(&Message) -> Option<serde_json::Value> + Send + Sync>;
+type ToAmi = Box<dyn Fn(&Message) -> Option<AmiEvent> + Send + Sync>;
+type DropPacket = unsafe fn(NonNull<Header>) -> Result<(), Box<dyn Any + Send>>;
+
+/// What all messages of one type share.
+pub(crate) struct Kind {
+    /// The bus it belongs to.
+    bus: u64,
+    id: u32,
+    name: Box<str>,
+    value: TypeId,
+    drop_packet: DropPacket,
+    declined: bool,
+    exact_time: bool,
+    local: Option<Origin>,
+    clock: Arc<Clock>,
+    #[cfg(feature = "json")]
+    json: Option<ToJson>,
+    ami: Option<ToAmi>,
+    panics: AtomicU64,
+}
+
+impl Kind {
+    pub(crate) fn bus(&self) -> u64 {
+        self.bus
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn is_declined(&self) -> bool {
+        self.declined
+    }
+
+    /// The forms its messages can take.
+    pub(crate) fn formatters(&self) -> Formatters {
+        #[cfg(feature = "json")]
+        let json = if self.json.is_some() { Formatters::JSON } else { Formatters::NONE };
+        #[cfg(not(feature = "json"))]
+        let json = Formatters::NONE;
+        json | if self.ami.is_some() { Formatters::AMI } else { Formatters::NONE }
+    }
+
+    #[cfg(feature = "json")]
+    pub(super) fn to_json(&self, message: &Message) -> Option<serde_json::Value> {
+        self.json.as_ref().and_then(|format| self.caught(|| format(message)).flatten())
+    }
+
+    pub(super) fn to_ami(&self, message: &Message) -> Option<AmiEvent> {
+        self.ami.as_ref().and_then(|format| self.caught(|| format(message)).flatten())
+    }
+
+    /// Panics caught in formatters and in the drops of values.
+    pub(crate) fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    fn caught<R>(&self, code: impl FnOnce() -> R) -> Option<R> {
+        let result = catch_unwind(AssertUnwindSafe(code));
+        self.count(result)
+    }
+
+    fn count<R>(&self, result: Result<R, Box<dyn Any + Send>>) -> Option<R> {
+        match result {
+            Ok(value) => Some(value),
+            Err(payload) => {
+                self.panics.fetch_add(1, Ordering::Relaxed);
+                // Even the payload's drop is foreign code.
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+                None
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `header` is the last pointer to a message that this type made.
+    pub(super) unsafe fn drop_packet(&self, header: NonNull<Header>) {
+        // SAFETY: as the caller says; the function was chosen for the same `T` as every `make`.
+        self.count(unsafe { (self.drop_packet)(header) });
+    }
+}
+
+/// How a type is to be: what [`Draft::finish`] makes a [`Kind`] of. The bus supplies the environment.
+pub(crate) struct Draft<T> {
+    pub(crate) name: String,
+    pub(crate) exact_time: bool,
+    #[cfg(feature = "json")]
+    json: Option<ToJson>,
+    ami: Option<ToAmi>,
+    /// The formatters read through this, once the type exists.
+    value: PhantomData<fn() -> T>,
+}
+
+/// What the bus adds to a draft.
+pub(crate) struct Environment {
+    pub(crate) bus: u64,
+    pub(crate) id: u32,
+    pub(crate) declined: bool,
+    pub(crate) local: Option<Origin>,
+    pub(crate) clock: Arc<Clock>,
+}
+
+impl<T: Send + Sync + 'static> Draft<T> {
+    pub(crate) fn new(name: String) -> Self {
+        Self {
+            name,
+            exact_time: false,
+            #[cfg(feature = "json")]
+            json: None,
+            ami: None,
+            value: PhantomData,
+        }
+    }
+
+    #[cfg(feature = "json")]
+    pub(crate) fn set_json(
+        &mut self,
+        format: impl Fn(&T, &Message) -> Option<serde_json::Value> + Send + Sync + 'static,
+    ) {
+        self.json = Some(Box::new(move |message| format(Self::value(message)?, message)));
+    }
+
+    pub(crate) fn set_ami(
+        &mut self,
+        format: impl Fn(&T, &Message) -> Option<AmiEvent> + Send + Sync + 'static,
+    ) {
+        self.ami = Some(Box::new(move |message| format(Self::value(message)?, message)));
+    }
+
+    fn value(message: &Message) -> Option<&T> {
+        // SAFETY: a kind calls its formatters with its own messages only, and it makes them of `T`.
+        unsafe { message.read(message.kind()) }
+    }
+
+    pub(crate) fn finish(self, environment: Environment) -> MessageType<T> {
+        let Environment { bus, id, declined, local, clock } = environment;
+        MessageType::of(Arc::new(Kind {
+            bus,
+            id,
+            name: self.name.into_boxed_str(),
+            value: TypeId::of::<T>(),
+            drop_packet: drop_packet::<T>,
+            declined,
+            exact_time: self.exact_time,
+            local,
+            clock,
+            #[cfg(feature = "json")]
+            json: self.json,
+            ami: self.ami,
+            panics: AtomicU64::new(0),
+        }))
+    }
+}
+
+/// A named type of messages with values of `T`: makes them, and reads them.
+///
+/// Cheap to clone. Types are values, got from a bus by [`Bus::message_type`](crate::Bus::message_type) or, with
+/// formatters, [`Bus::define`](crate::Bus::define); the same name and `T` give the same type. A type that the
+/// configuration declines makes empty messages, which publishing counts and delivers to nobody.
+///
+/// ```
+/// use stasis_bus::Bus;
+/// let bus = Bus::builder().manual().build()?;
+/// let answered = bus.message_type::<String>("answered")?;
+/// let message = answered.message("alice".to_owned());
+/// assert_eq!(answered.read(&message).map(String::as_str), Some("alice"));
+/// # Ok::<(), stasis_bus::Error>(())
+/// ```
+pub struct MessageType<T> {
+    kind: Arc<Kind>,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T> MessageType<T> {
+    fn of(kind: Arc<Kind>) -> Self {
+        Self { kind, value: PhantomData }
+    }
+
+    pub(crate) fn kind(&self) -> &Arc<Kind> {
+        &self.kind
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.kind.name()
+    }
+
+    /// Its number, unique in its bus.
+    pub fn id(&self) -> u32 {
+        self.kind.id
+    }
+
+    /// Whether the configuration declines it.
+    pub fn is_declined(&self) -> bool {
+        self.kind.declined
+    }
+
+    /// The forms its messages can take.
+    pub fn formatters(&self) -> Formatters {
+        self.kind.formatters()
+    }
+}
+
+impl<T: Send + Sync + 'static> MessageType<T> {
+    /// The typed handle of `kind`, if its values are `T`.
+    pub(crate) fn cast(kind: Arc<Kind>) -> Option<Self> {
+        (kind.value == TypeId::of::<T>()).then(|| Self::of(kind))
+    }
+
+    /// Makes a message with `value`, the time now and this node as origin. One allocation; none if the type is
+    /// declined, when `value` is dropped.
+    pub fn message(&self, value: T) -> Message {
+        self.build(value).finish()
+    }
+
+    /// Makes a message with a time or an origin of its own.
+    ///
+    /// ```
+    /// # let bus = stasis_bus::Bus::builder().manual().build()?;
+    /// # let state = bus.message_type::<u8>("state")?;
+    /// let remote = bus.origin("node-2")?;
+    /// let message = state.build(3).origin(remote).finish();
+    /// assert_eq!(message.origin(), Some(remote));
+    /// assert_eq!(state.build(3).aggregate().finish().origin(), None);
+    /// # Ok::<(), stasis_bus::Error>(())
+    /// ```
+    pub fn build(&self, value: T) -> MessageBuilder<'_, T> {
+        MessageBuilder { kind: &self.kind, value, timestamp: None, origin: self.kind.local }
+    }
+
+    /// The value of `message`, if it is of this type.
+    #[inline]
+    pub fn read<'a>(&self, message: &'a Message) -> Option<&'a T> {
+        // SAFETY: `MessageType<T>` is made for kinds of `T` only (`finish`, `cast`).
+        unsafe { message.read(&self.kind) }
+    }
+}
+
+/// A message in the making. See [`MessageType::build`].
+#[must_use = "call finish() to make the message"]
+pub struct MessageBuilder<'a, T> {
+    kind: &'a Arc<Kind>,
+    value: T,
+    timestamp: Option<Timestamp>,
+    origin: Option<Origin>,
+}
+
+impl<T: Send + Sync + 'static> MessageBuilder<'_, T> {
+    /// The source's own time instead of now.
+    pub fn at(mut self, time: Timestamp) -> Self {
+        self.timestamp = Some(time);
+        self
+    }
+
+    /// The state of that node.
+    pub fn origin(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
+        self
+    }
+
+    /// The state of all nodes together: no origin.
+    pub fn aggregate(mut self) -> Self {
+        self.origin = None;
+        self
+    }
+
+    /// Makes the message.
+    pub fn finish(self) -> Message {
+        if self.kind.declined {
+            return Message::make_declined(self.kind);
+        }
+        let timestamp = self.timestamp.unwrap_or_else(|| {
+            Timestamp::from_nanos(match self.kind.exact_time {
+                true => self.kind.clock.exact_wall_ns(),
+                false => self.kind.clock.coarse_wall_ns(),
+            })
+        });
+        Message::make(self.kind, self.value, timestamp, self.origin)
+    }
+}
+
+impl<T> fmt::Debug for MessageBuilder<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageBuilder").field("type", &self.kind.name()).finish_non_exhaustive()
+    }
+}
+
+impl<T> Clone for MessageType<T> {
+    fn clone(&self) -> Self {
+        Self::of(self.kind.clone())
+    }
+}
+
+impl<T> PartialEq for MessageType<T> {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.kind, &other.kind)
+    }
+}
+
+impl<T> Eq for MessageType<T> {}
+
+impl<T> fmt::Debug for MessageType<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageType")
+            .field("name", &self.name())
+            .field("id", &self.id())
+            .field("declined", &self.is_declined())
+            .field("formatters", &self.formatters())
+            .finish()
+    }
+}
+
+/// What is known of a type without knowing its `T`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TypeInfo {
+    /// Its name.
+    pub name: String,
+    /// Its number, unique in its bus.
+    pub id: u32,
+    /// Whether the configuration declines it.
+    pub declined: bool,
+    /// The forms its messages can take.
+    pub formatters: Formatters,
+    /// Panics caught in its formatters and in the drops of its values.
+    pub panics: u64,
+}
+
+impl TypeInfo {
+    pub(crate) fn of(kind: &Kind) -> Self {
+        Self {
+            name: kind.name().to_owned(),
+            id: kind.id(),
+            declined: kind.is_declined(),
+            formatters: kind.formatters(),
+            panics: kind.panics(),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Messages and their types: one allocation, a thin pointer, an intrusive count.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`packet`] | the allocation: header, count, value |
+//! | [`kind`] | the named, typed handle that makes and reads messages |
+//! | [`ami`] | the manager-protocol form of a message, safe against injection |
+//! | [`change`] | the control message that tells of a subscription's beginning and end |
+
+pub(crate) mod ami;
+pub(crate) mod change;
+pub(crate) mod kind;
+pub(crate) mod packet;
+
+pub use ami::AmiEvent;
+pub use change::{Change, EndReason, SubscriptionChange};
+pub use kind::{Formatters, MessageBuilder, MessageType, TypeInfo};
+pub use packet::Message;
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The node whose state a message speaks of: 4 bytes, interned by the bus that made it.
+///
+/// A message without an origin speaks of all nodes together (an *aggregate*). Asterisk calls this the entity id.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Origin(pub(crate) std::num::NonZeroU32);
+
+/// Wall-clock time in nanoseconds since 1970 (UTC).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// `ns` nanoseconds since 1970.
+    pub const fn from_nanos(ns: u64) -> Self {
+        Self(ns)
+    }
+
+    /// Nanoseconds since 1970.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The same moment as the standard library writes it.
+    pub fn to_system_time(self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_nanos(self.0)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:09}", self.0 / 1_000_000_000, self.0 % 1_000_000_000)
+    }
+}

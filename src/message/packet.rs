@@ -1,0 +1,292 @@
+//! One allocation per message: a header with an intrusive count, then the value.
+//!
+//! ```text
+//! Message ──► | refs | kind | timestamp | origin | flags | trace | next | value … |
+//! ```
+//!
+//! A publish adds references for all takers in one atomic addition and hands out bare pointers; a ring slot is 8
+//! bytes. `trace` is room for a trace context, `next` for chains of returned messages: both would change every size
+//! class if they came later.
+
+use super::kind::Kind;
+use super::{Origin, Timestamp};
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::any::Any;
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+
+#[repr(C)]
+pub(super) struct Header {
+    refs: AtomicUsize,
+    kind: NonNull<Kind>,
+    timestamp: Timestamp,
+    /// 0: none.
+    origin: u32,
+    /// The type was declined: there is no value.
+    declined: bool,
+    _trace: u64,
+    _next: usize,
+}
+
+#[repr(C)]
+struct Packet<T> {
+    header: Header,
+    value: T,
+}
+
+/// The low bit of a message's address is free for a tag (see the mailbox's envelopes).
+const _: () = assert!(std::mem::align_of::<Header>() >= 2);
+
+/// An immutable value with its type, time and origin; shared, never copied.
+///
+/// Cloning counts a reference (one atomic addition); the value is dropped with the last one, by whichever thread
+/// drops that. A message can be published any number of times, on any topics of the bus whose type made it. It may
+/// be kept after that bus is gone.
+///
+/// ```
+/// use stasis_bus::Bus;
+/// let bus = Bus::builder().manual().build()?;
+/// let temperature = bus.message_type::<f64>("temperature")?;
+/// let message = temperature.message(21.5);
+/// assert_eq!(temperature.read(&message), Some(&21.5));
+/// assert_eq!(message.type_name(), "temperature");
+/// # Ok::<(), stasis_bus::Error>(())
+/// ```
+pub struct Message(NonNull<Header>);
+
+// SAFETY: the value is `Send + Sync` (`MessageType<T>` demands it), the count is atomic, the rest is never written
+// after `make`.
+unsafe impl Send for Message {}
+// SAFETY: as above.
+unsafe impl Sync for Message {}
+
+impl Message {
+    /// A message of `kind` that carries `value`. Sound only through `MessageType<T>`, which pairs the two.
+    pub(super) fn make<T: Send + Sync + 'static>(
+        kind: &Arc<Kind>,
+        value: T,
+        timestamp: Timestamp,
+        origin: Option<Origin>,
+    ) -> Self {
+        Self::allocate(kind, value, timestamp, origin, false)
+    }
+
+    /// What a declined type makes: nothing to read, delivered to nobody.
+    pub(super) fn make_declined(kind: &Arc<Kind>) -> Self {
+        Self::allocate(kind, (), Timestamp::default(), None, true)
+    }
+
+    fn allocate<T>(
+        kind: &Arc<Kind>,
+        value: T,
+        timestamp: Timestamp,
+        origin: Option<Origin>,
+        declined: bool,
+    ) -> Self {
+        // Every allocation holds one reference to its type.
+        let kind = Arc::into_raw(kind.clone()).cast_mut();
+        let header = Header {
+            refs: AtomicUsize::new(1),
+            // SAFETY: `Arc::into_raw` is never null.
+            kind: unsafe { NonNull::new_unchecked(kind) },
+            timestamp,
+            origin: origin.map_or(0, |origin| origin.0.get()),
+            declined,
+            _trace: 0,
+            _next: 0,
+        };
+        let packet = Box::new(Packet { header, value });
+        // SAFETY: a box is never null; `repr(C)` puts the header first.
+        Self(unsafe { NonNull::new_unchecked(Box::into_raw(packet).cast::<Header>()) })
+    }
+
+    #[inline]
+    fn header(&self) -> &Header {
+        // SAFETY: this message is a counted reference to the allocation.
+        unsafe { self.0.as_ref() }
+    }
+
+    #[inline]
+    pub(crate) fn kind(&self) -> &Kind {
+        // SAFETY: the allocation holds a reference to its type until it is freed.
+        unsafe { self.header().kind.as_ref() }
+    }
+
+    /// The value, if it is of the type that `kind` stands for.
+    ///
+    /// # Safety
+    ///
+    /// Every message that `kind` makes carries a `T`.
+    #[inline]
+    pub(super) unsafe fn read<T>(&self, kind: &Kind) -> Option<&T> {
+        let header = self.header();
+        if !std::ptr::eq(header.kind.as_ptr(), kind) || header.declined {
+            return None;
+        }
+        // SAFETY: made by `kind`, not declined, so this is a `Packet<T>`, says the caller.
+        Some(unsafe { &self.0.cast::<Packet<T>>().as_ref().value })
+    }
+
+    /// The name of its type.
+    pub fn type_name(&self) -> &str {
+        self.kind().name()
+    }
+
+    /// The number of its type, unique in its bus.
+    pub fn type_id(&self) -> u32 {
+        self.kind().id()
+    }
+
+    /// When it was made: by default the coarse wall clock (steps of 1 to 10 ms, a few nanoseconds to read).
+    pub fn timestamp(&self) -> Timestamp {
+        self.header().timestamp
+    }
+
+    /// The node whose state it speaks of; `None` for an aggregate of all nodes.
+    pub fn origin(&self) -> Option<Origin> {
+        NonZeroU32::new(self.header().origin).map(Origin)
+    }
+
+    /// Whether its type was declined by configuration: then it is empty and delivered to nobody.
+    pub fn is_declined(&self) -> bool {
+        self.header().declined
+    }
+
+    /// Whether both are the same message, not merely equal ones.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+
+    /// How many references there are at this moment, for tests and diagnosis.
+    pub fn reference_count(&self) -> usize {
+        self.header().refs.load(Ordering::Relaxed)
+    }
+
+    /// Its JSON form, if its type has that formatter.
+    #[cfg(feature = "json")]
+    pub fn to_json(&self) -> Option<serde_json::Value> {
+        self.kind().to_json(self)
+    }
+
+    /// Its manager-protocol form, if its type has that formatter.
+    pub fn to_ami(&self) -> Option<super::AmiEvent> {
+        self.kind().to_ami(self)
+    }
+
+    // ---- counting by the dozen, for the fan-out --------------------------------------------------------------
+
+    /// Adds `more` references, to be taken by [`share`](Self::share).
+    #[inline]
+    pub(crate) fn add_references(&self, more: usize) {
+        // ORDERING(message.refs): Relaxed: a reference is made from one that exists, which keeps the value alive.
+        let before = self.header().refs.fetch_add(more, Ordering::Relaxed);
+        if before > isize::MAX as usize {
+            // So many references can only be leaked ones; going on would free a value in use.
+            std::process::abort();
+        }
+    }
+
+    /// Hands out one of the references added before, as a word for [`from_word`](Self::from_word).
+    #[inline]
+    pub(crate) fn share(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.0.as_ptr().expose_provenance()).unwrap_or(NonZeroUsize::MIN)
+    }
+
+    /// Takes back `count` references that nobody took; one of them may be the caller's own.
+    ///
+    /// # Safety
+    ///
+    /// The references were added, and not handed out.
+    #[inline]
+    pub(crate) unsafe fn release(this: ManuallyDrop<Self>, count: usize) {
+        if count > 0 {
+            // ORDERING(message.refs): Release: what this thread read comes before the drop; pairs with the fence.
+            let before = this.header().refs.fetch_sub(count, Ordering::Release);
+            if before == count {
+                // SAFETY: that was the last reference.
+                unsafe { this.free() };
+            }
+        }
+    }
+
+    /// The address as a word, giving up the reference it stands for.
+    pub(crate) fn into_word(self) -> NonZeroUsize {
+        ManuallyDrop::new(self).share()
+    }
+
+    /// The message back from its word.
+    ///
+    /// # Safety
+    ///
+    /// `word` came from `into_word` or `share`, and stands for a reference that nobody else has.
+    #[inline]
+    pub(crate) unsafe fn from_word(word: NonZeroUsize) -> Self {
+        let header = std::ptr::with_exposed_provenance_mut::<Header>(word.get());
+        // SAFETY: not zero.
+        Self(unsafe { NonNull::new_unchecked(header) })
+    }
+
+    /// # Safety
+    ///
+    /// The last reference is gone.
+    #[cold]
+    unsafe fn free(&self) {
+        // ORDERING(message.refs): Acquire; pairs with every Release above: all use of the value is over.
+        fence(Ordering::Acquire);
+        let header = self.header();
+        let declined = header.declined;
+        // SAFETY: the count leaked in `allocate`.
+        let kind = unsafe { Arc::from_raw(header.kind.as_ptr()) };
+        match declined {
+            // SAFETY: made by `make_declined` with a `()`.
+            true => drop(unsafe { Box::from_raw(self.0.cast::<Packet<()>>().as_ptr()) }),
+            // SAFETY: made by `make` of this kind; the function was chosen there for the same `T`.
+            false => unsafe { kind.drop_packet(self.0) },
+        }
+    }
+}
+
+/// Drops the value and frees the allocation. A panic in the value's drop is caught and counted by the type.
+///
+/// # Safety
+///
+/// `header` is the last pointer to a `Packet<T>`.
+pub(super) unsafe fn drop_packet<T>(header: NonNull<Header>) -> Result<(), Box<dyn Any + Send>> {
+    let packet = header.cast::<Packet<T>>().as_ptr();
+    // SAFETY: as the caller says. If the value's drop panics, the box is freed all the same.
+    catch_unwind(AssertUnwindSafe(|| drop(unsafe { Box::from_raw(packet) })))
+}
+
+impl Clone for Message {
+    fn clone(&self) -> Self {
+        self.add_references(1);
+        Self(self.0)
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        // SAFETY: the one reference that this message is.
+        unsafe { Self::release(ManuallyDrop::new(Self(self.0)), 1) };
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Message");
+        out.field("type", &self.type_name()).field("timestamp", &self.timestamp());
+        match self.origin() {
+            Some(origin) => out.field("origin", &origin.0.get()),
+            None => out.field("origin", &"aggregate"),
+        };
+        #[cfg(feature = "json")]
+        if let Some(value) = self.to_json() {
+            return out.field("value", &format_args!("{value}")).finish();
+        }
+        out.finish_non_exhaustive()
+    }
+}
