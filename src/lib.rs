@@ -10,3 +10,4 @@ mod error;
 mod ids;
 mod message;
 mod queue;
+mod stats;
