@@ -11,3 +11,4 @@ mod ids;
 mod message;
 mod queue;
 mod stats;
+mod dispatch;

@@ -1,0 +1,94 @@
+//! Around every call into user code: a panic is caught, counted and told, and the bus goes on.
+
+use crate::sync::atomic::{AtomicU64, Ordering};
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What was running when user code panicked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PanicPlace {
+    /// A subscription's handler.
+    Handler,
+    /// The drop of a handler, after the subscription's final message.
+    HandlerDrop,
+    /// A waker of a stream.
+    Waker,
+    /// A formatter of a message type.
+    Formatter,
+}
+
+/// One caught panic, as the hook sees it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct PanicReport<'a> {
+    /// The subscription's name (or the message type's, for a formatter).
+    pub name: &'a str,
+    /// What was running.
+    pub place: PanicPlace,
+    /// The panic's text, if it had one.
+    pub message: &'a str,
+}
+
+impl fmt::Display for PanicReport<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "panic in {:?} of {:?}: {}", self.place, self.name, self.message)
+    }
+}
+
+type Hook = Box<dyn Fn(&PanicReport<'_>) + Send + Sync>;
+
+/// Who hears of panics, for one bus.
+#[derive(Default)]
+pub(crate) struct Fence {
+    hook: Option<Hook>,
+    caught: AtomicU64,
+}
+
+impl Fence {
+    pub(crate) fn new(hook: Option<Hook>) -> Self {
+        Self { hook, caught: AtomicU64::new(0) }
+    }
+
+    /// How many panics were caught.
+    pub(crate) fn caught(&self) -> u64 {
+        self.caught.load(Ordering::Relaxed)
+    }
+
+    /// Runs user code. `None`: it panicked, which has been counted and told.
+    pub(crate) fn run<R>(&self, name: &str, place: PanicPlace, code: impl FnOnce() -> R) -> Option<R> {
+        caught(code).map_err(|payload| self.tell(name, place, payload)).ok()
+    }
+
+    /// Counts and tells of a panic that [`caught`] returned.
+    #[cold]
+    pub(crate) fn tell(&self, name: &str, place: PanicPlace, payload: Payload) {
+        self.caught.fetch_add(1, Ordering::Relaxed);
+        if let Some(hook) = &self.hook {
+            let report = PanicReport { name, place, message: text(&payload) };
+            // A hook that panics is caught too, and not told of itself.
+            let _ = catch_unwind(AssertUnwindSafe(|| hook(&report)));
+        }
+        // Even the payload's drop is foreign code.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+    }
+}
+
+/// What a panic carried.
+pub(crate) type Payload = Box<dyn Any + Send>;
+
+/// Runs user code and catches its panic.
+#[inline]
+pub(crate) fn caught<R>(code: impl FnOnce() -> R) -> Result<R, Payload> {
+    catch_unwind(AssertUnwindSafe(code))
+}
+
+fn text<'a>(payload: &'a Payload) -> &'a str {
+    let payload: &'a (dyn Any + Send) = &**payload;
+    payload
+        .downcast_ref::<&'static str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(no text)")
+}

@@ -1,0 +1,95 @@
+//! A job: something that is ready, has the turn, and can be run for a while.
+
+use std::ptr::NonNull;
+use crate::sync::Arc;
+
+/// How much one run may take before others get their chance.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    pub(crate) messages: u32,
+    pub(crate) nanoseconds: u64,
+    /// Whether to come back once more before going idle: batches form, and the next producer need not wake anybody.
+    pub(crate) linger: bool,
+}
+
+impl Budget {
+    /// One turn on a shared worker: 64 messages or 200 us.
+    pub(crate) const SHARED: Self = Self { messages: 64, nanoseconds: 200_000, linger: true };
+    /// For a thread that has nothing else to do.
+    pub(crate) const OWN: Self = Self { messages: u32::MAX, nanoseconds: u64::MAX, linger: false };
+    /// For a publisher, or a user's thread in manual mode.
+    pub(crate) const CALLER: Self = Self { messages: u32::MAX, nanoseconds: u64::MAX, linger: false };
+}
+
+/// What became of the turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum After {
+    /// Still ours: run again, behind the others.
+    Again,
+    /// Still ours, but somebody has to finish a write first: run again a little later.
+    Busy,
+    /// Gone. Somebody else may be running the job already; it is not touched any more.
+    Idle,
+    /// The job is over. Its reference to itself is the runner's to drop.
+    Ended,
+}
+
+/// Something to run. Whoever runs it has its turn.
+pub(crate) trait Job: Send + Sync {
+    /// Runs for a while.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the turn.
+    unsafe fn run(&self, budget: Budget) -> After;
+}
+
+/// A job with its turn, on its way to a runner. Not `Clone`: the turn exists once.
+#[derive(Debug)]
+pub(crate) struct Ready(NonNull<dyn Job>);
+
+// SAFETY: jobs are Send + Sync, and the reference to itself that a job holds until its end keeps the pointer valid.
+unsafe impl Send for Ready {}
+
+impl std::fmt::Debug for dyn Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Job")
+    }
+}
+
+impl Ready {
+    /// # Safety
+    ///
+    /// The caller has the turn, and the job holds a reference to itself ([`hold_itself`]) until it has ended.
+    pub(crate) unsafe fn new(job: &(dyn Job + 'static)) -> Self {
+        Self(NonNull::from(job))
+    }
+
+    /// Whether this is `job`.
+    pub(crate) fn is(&self, job: *const ()) -> bool {
+        std::ptr::eq(self.0.as_ptr() as *const (), job)
+    }
+
+    /// Runs the job. `Some`: it still has the turn and wants to run again, at once (`false`) or a little later
+    /// (`true`, see [`After::Busy`]).
+    pub(crate) fn run(self, budget: Budget) -> Option<(Self, bool)> {
+        // SAFETY: `self` is the turn; the job keeps itself alive while the turn exists.
+        let after = unsafe { self.0.as_ref().run(budget) };
+        match after {
+            After::Again => Some((self, false)),
+            After::Busy => Some((self, true)),
+            After::Idle => None,
+            After::Ended => {
+                // SAFETY: the count leaked by `hold_itself`; a job ends once.
+                drop(unsafe { Arc::from_raw(self.0.as_ptr()) });
+                None
+            }
+        }
+    }
+}
+
+/// Makes `job` hold a reference to itself, dropped by whoever runs it to its end.
+pub(crate) fn hold_itself<J: Job + 'static>(job: &Arc<J>) {
+    let _ = Arc::into_raw(job.clone());
+}

@@ -1,0 +1,19 @@
+//! Execution: who runs a mailbox, on which thread, and what waits for what. Knows jobs, not messages.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`job`] | something with the turn that can be run for a while |
+//! | [`run_queue`] | ready jobs, and the sleepers to wake for them |
+//! | [`pool`] | worker threads: start, growth, idling, handing a seat over, stop |
+//! | [`fence`] | catching panics of user code, and the hook that hears of them |
+//! | [`frames`] | what the calling thread is in the middle of |
+//! | [`waits`] | who waits for whom, so that a cycle is an error and not a hang |
+//! | [`latch`] | one result, many waiters |
+
+pub(crate) mod fence;
+pub(crate) mod frames;
+pub(crate) mod job;
+pub(crate) mod latch;
+pub(crate) mod pool;
+pub(crate) mod run_queue;
+pub(crate) mod waits;

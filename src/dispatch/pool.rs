@@ -1,0 +1,393 @@
+//! Worker threads.
+//!
+//! The first ready job starts the threads: the minimum of workers, and, below the maximum, one *standby*. The
+//! standby sleeps until a job is pushed while no worker sleeps. Then it watches: if nothing was taken from the queue
+//! for `grow_after` while work waits, it becomes a worker and starts the next standby. So handlers that block do
+//! not stop others, noticed without a further publish, and load that keeps moving does not grow the pool.
+//! A worker that was idle for `idle_timeout` leaves, down to the minimum, and takes the standby's place if that is
+//! empty.
+//!
+//! A worker that is about to wait for another subscription [hands its seat](Pool::hand_over) to a fresh thread and
+//! leaves when it is done. So a pool of one worker makes progress through any chain of waits, and a worker never runs
+//! one job on top of another.
+
+use super::job::{Budget, Ready};
+use super::run_queue::{RunQueue, Standby, Woken};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::time::Deadline;
+use crate::sync::{Arc, Mutex, Parker, Unparker, thread};
+use std::cell::RefCell;
+use std::time::Duration;
+
+/// Threads that wait without a seat, at most.
+const SEATLESS_MAX: usize = 32;
+/// A worker with nothing but a half-written job looks again after so long.
+const BUSY_PAUSE: Duration = Duration::from_micros(50);
+
+/// What the pool was told to be.
+#[derive(Clone, Debug)]
+pub(crate) struct PoolConfig {
+    pub(crate) workers_min: usize,
+    pub(crate) workers_max: usize,
+    pub(crate) grow_after: Duration,
+    pub(crate) idle_timeout: Option<Duration>,
+    /// How long a worker looks for work before it sleeps.
+    pub(crate) spin: Duration,
+    pub(crate) thread_name: String,
+    /// Nobody starts; the user runs the queue.
+    pub(crate) manual: bool,
+}
+
+pub(crate) struct Pool {
+    config: PoolConfig,
+    queue: RunQueue,
+    stopping: AtomicBool,
+    seatless: AtomicUsize,
+    crew: Mutex<Crew>,
+}
+
+/// The threads there are.
+#[derive(Default)]
+struct Crew {
+    /// A bit for every seat that is taken.
+    seats: u64,
+    threads: Vec<thread::JoinHandle<()>>,
+    has_standby: bool,
+    /// Set by the standby itself, before it sleeps for the first time.
+    standby: Option<Unparker>,
+    started: usize,
+    refused: usize,
+}
+
+/// No thread could take over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoSeat;
+
+thread_local! {
+    /// The pool and seat of the calling worker.
+    static SEAT: RefCell<Option<(Arc<Pool>, usize)>> = const { RefCell::new(None) };
+}
+
+impl Pool {
+    pub(crate) fn new(config: PoolConfig) -> Arc<Self> {
+        let queue = RunQueue::new(config.workers_max);
+        if config.manual {
+            queue.set_standby(Standby::Absent);
+        }
+        Arc::new(Self {
+            config,
+            queue,
+            stopping: AtomicBool::new(false),
+            seatless: AtomicUsize::new(0),
+            crew: Mutex::new(Crew::default()),
+        })
+    }
+
+    /// Adds a ready job; [`flush`](Self::flush) follows when all are in.
+    #[inline]
+    pub(crate) fn push(&self, job: Ready) {
+        self.queue.push(job);
+    }
+
+    /// Sees to it that somebody comes for what was pushed: one fence, at most one wake-up.
+    #[inline]
+    pub(crate) fn flush(self: &Arc<Self>) {
+        if self.queue.notify() {
+            self.rouse();
+        }
+    }
+
+    /// Nobody sleeps: start the threads, or tell the standby.
+    #[cold]
+    fn rouse(self: &Arc<Self>) {
+        if self.queue.move_standby(Standby::Asleep, Standby::Awake) {
+            if let Some(standby) = &self.crew.lock().standby {
+                standby.unpark();
+            }
+        } else if self.queue.move_standby(Standby::Unstarted, Standby::Absent) {
+            self.start();
+        }
+    }
+
+    #[cold]
+    fn start(self: &Arc<Self>) {
+        let mut crew = self.crew.lock();
+        for seat in 0..self.config.workers_min {
+            self.start_worker(&mut crew, seat);
+        }
+        match crew.seats {
+            // The system refused every thread: the next ready job tries again.
+            0 => self.queue.set_standby(Standby::Unstarted),
+            _ => self.start_standby(&mut crew),
+        }
+    }
+
+    fn start_worker(self: &Arc<Self>, crew: &mut Crew, seat: usize) -> bool {
+        let pool = self.clone();
+        let started = self.start_thread(crew, move || pool.work(seat));
+        if started {
+            crew.seats |= 1 << seat;
+        }
+        started
+    }
+
+    /// If there is none and the pool may still grow.
+    fn start_standby(self: &Arc<Self>, crew: &mut Crew) {
+        let full = crew.seats.count_ones() as usize >= self.config.workers_max;
+        // ORDERING(pool.stop): the crew's lock orders this against `stop`.
+        if full || crew.has_standby || self.stopping.load(Ordering::Relaxed) {
+            return;
+        }
+        let pool = self.clone();
+        crew.has_standby = self.start_thread(crew, move || pool.stand_by());
+        if crew.has_standby {
+            self.queue.set_standby(Standby::Awake);
+        }
+    }
+
+    fn start_thread(&self, crew: &mut Crew, body: impl FnOnce() + Send + 'static) -> bool {
+        reap(&mut crew.threads);
+        let name = format!("{}-{}", self.config.thread_name, crew.started);
+        match thread::spawn(name, body) {
+            Ok(handle) => {
+                crew.started += 1;
+                crew.threads.push(handle);
+                true
+            }
+            Err(_) => {
+                crew.refused += 1;
+                false
+            }
+        }
+    }
+
+    // ---- a worker --------------------------------------------------------------------------------------------
+
+    /// A worker's life, from taking `seat` to leaving it.
+    fn work(self: Arc<Self>, seat: usize) {
+        let parker = Parker::current();
+        self.queue.sit(seat, &parker);
+        SEAT.with(|mine| *mine.borrow_mut() = Some((self.clone(), seat)));
+        let mut busy_in_a_row = 0;
+        loop {
+            match self.queue.pop() {
+                Some(job) => self.run(job, &mut busy_in_a_row),
+                None if !self.rest(seat, &parker) => break,
+                None => {}
+            }
+            if SEAT.with(|mine| mine.borrow().is_none()) {
+                // Handed over while a handler waited; whoever took it goes on.
+                self.seatless.fetch_sub(1, Ordering::Relaxed);
+                self.flush();
+                return;
+            }
+        }
+        SEAT.with(|mine| mine.borrow_mut().take());
+    }
+
+    fn run(self: &Arc<Self>, job: Ready, busy_in_a_row: &mut usize) {
+        if !self.queue.is_empty() {
+            self.flush();
+        }
+        match job.run(Budget::SHARED) {
+            None => *busy_in_a_row = 0,
+            Some((job, false)) => {
+                *busy_in_a_row = 0;
+                self.queue.push(job);
+            }
+            Some((job, true)) => {
+                // Nothing but half-written jobs: let their writers have the processor.
+                *busy_in_a_row += 1;
+                if *busy_in_a_row > self.queue.len() {
+                    thread::sleep(BUSY_PAUSE);
+                }
+                self.queue.push(job);
+            }
+        }
+    }
+
+    /// Nothing to do. False: this worker leaves.
+    fn rest(self: &Arc<Self>, seat: usize, parker: &Parker) -> bool {
+        if self.is_stopping() {
+            return false;
+        }
+        if self.spin() {
+            return true;
+        }
+        match self.queue.sleep(seat, parker, self.config.idle_timeout, || self.is_stopping()) {
+            Woken::Look => true,
+            Woken::TimedOut => !self.leave(seat),
+        }
+    }
+
+    /// Looks for a while. True: there is work.
+    fn spin(&self) -> bool {
+        if self.config.spin.is_zero() {
+            return false;
+        }
+        let until = Deadline::after(Some(self.config.spin));
+        loop {
+            for _ in 0..32 {
+                if !self.queue.is_empty() {
+                    return true;
+                }
+                crate::sync::hint::spin_loop();
+            }
+            if until.passed() {
+                return false;
+            }
+        }
+    }
+
+    /// Leaves the seat if the pool is above its minimum; becomes the standby if there is none.
+    fn leave(self: &Arc<Self>, seat: usize) -> bool {
+        let mut crew = self.crew.lock();
+        if crew.seats.count_ones() as usize <= self.config.workers_min {
+            return false;
+        }
+        crew.seats &= !(1 << seat);
+        self.start_standby(&mut crew);
+        true
+    }
+
+    // ---- the standby -----------------------------------------------------------------------------------------
+
+    fn stand_by(self: Arc<Self>) {
+        let parker = Parker::current();
+        self.crew.lock().standby = Some(parker.unparker());
+        while !self.is_stopping() {
+            if self.queue.standby_may_sleep() {
+                parker.park(None);
+                self.queue.move_standby(Standby::Asleep, Standby::Awake);
+            }
+            if let Some(seat) = self.watch(&parker) {
+                return self.work(seat);
+            }
+        }
+        self.crew.lock().standby = None;
+        self.queue.set_standby(Standby::Absent);
+    }
+
+    /// Watches the queue until it is empty (`None`) or stuck: then this thread has a seat.
+    fn watch(self: &Arc<Self>, parker: &Parker) -> Option<usize> {
+        while !self.queue.is_empty() && !self.is_stopping() {
+            let before = self.queue.taken();
+            parker.park(Some(self.config.grow_after));
+            let stuck = self.queue.taken() == before && !self.queue.is_empty();
+            if stuck && !self.is_stopping() {
+                if self.queue.has_sleepers() {
+                    self.flush();
+                } else {
+                    return Some(self.grow());
+                }
+            }
+        }
+        None
+    }
+
+    /// The standby takes a free seat and sees to its successor. It only exists while a seat is free.
+    fn grow(self: &Arc<Self>) -> usize {
+        let mut crew = self.crew.lock();
+        let seat = crew.seats.trailing_ones() as usize;
+        crew.seats |= 1 << seat;
+        (crew.has_standby, crew.standby) = (false, None);
+        self.queue.set_standby(Standby::Absent);
+        self.start_standby(&mut crew);
+        seat
+    }
+
+    // ---- waiting and stopping --------------------------------------------------------------------------------
+
+    fn is_stopping(&self) -> bool {
+        // ORDERING(pool.stop): Acquire; pairs with the Release in `stop`; the wake-ups there make it seen in time.
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Runs ready jobs on the calling thread until none is left (manual mode). Returns how many runs that took.
+    pub(crate) fn run_until_idle(&self) -> usize {
+        let mut runs = 0;
+        while let Some(job) = self.queue.pop() {
+            runs += 1;
+            if let Some((job, _)) = job.run(Budget::CALLER) {
+                self.queue.push(job);
+            }
+        }
+        runs
+    }
+
+    /// Runs that one job, if it is ready, and leaves the others in their order (manual mode).
+    pub(crate) fn run_only(&self, wanted: *const ()) {
+        let mut found = None;
+        for _ in 0..self.queue.len() {
+            match self.queue.pop() {
+                Some(job) if job.is(wanted) => found = Some(job),
+                Some(job) => self.queue.push(job),
+                None => break,
+            }
+        }
+        if let Some((job, _)) = found.and_then(|job| job.run(Budget::CALLER)) {
+            self.queue.push(job);
+        }
+    }
+
+    pub(crate) fn is_manual(&self) -> bool {
+        self.config.manual
+    }
+
+    /// Workers there are now.
+    pub(crate) fn workers(&self) -> usize {
+        self.crew.lock().seats.count_ones() as usize
+    }
+
+    /// Threads the system refused to start.
+    pub(crate) fn refused(&self) -> usize {
+        self.crew.lock().refused
+    }
+
+    /// Jobs that wait for a worker.
+    pub(crate) fn ready(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Asks every thread to leave once the queue is empty, and waits for them. Returns the names of those that did
+    /// not leave in time; their threads are left behind.
+    pub(crate) fn stop(self: &Arc<Self>, deadline: Deadline) -> Vec<String> {
+        // ORDERING(pool.stop): Release; pairs with the Acquire in `is_stopping`.
+        self.stopping.store(true, Ordering::Release);
+        loop {
+            self.queue.wake_all();
+            let mut crew = self.crew.lock();
+            if let Some(standby) = &crew.standby {
+                standby.unpark();
+            }
+            reap(&mut crew.threads);
+            if crew.threads.is_empty() || deadline.passed() {
+                return crew.threads.drain(..).map(|thread| thread.name()).collect();
+            }
+            drop(crew);
+            thread::sleep(Duration::from_micros(200));
+        }
+    }
+}
+
+/// Joins the threads that are over.
+fn reap(threads: &mut Vec<thread::JoinHandle<()>>) {
+    for finished in threads.extract_if(.., |thread| thread.is_finished()) {
+        finished.join();
+    }
+}
+
+/// The calling thread is about to wait for another subscription: if it is a worker, somebody else takes its seat.
+pub(crate) fn hand_over() -> Result<(), NoSeat> {
+    let Some((pool, seat)) = SEAT.with(|mine| mine.borrow_mut().take()) else {
+        return Ok(());
+    };
+    let taken = pool.seatless.fetch_add(1, Ordering::Relaxed) < SEATLESS_MAX
+        && pool.start_worker(&mut pool.crew.lock(), seat);
+    if taken {
+        return Ok(());
+    }
+    pool.seatless.fetch_sub(1, Ordering::Relaxed);
+    SEAT.with(|mine| *mine.borrow_mut() = Some((pool, seat)));
+    Err(NoSeat)
+}
