@@ -12,3 +12,4 @@ mod message;
 mod queue;
 mod stats;
 mod dispatch;
+mod mailbox;

@@ -1,0 +1,97 @@
+//! What a ring slot holds: a message, or an envelope around one that somebody waits for.
+//!
+//! Both are one word: the address of the message, or of the envelope with the lowest bit set.
+
+use crate::dispatch::latch::Latch;
+use crate::message::Message;
+use crate::sync::Arc;
+use std::num::NonZeroUsize;
+
+const ENVELOPE: usize = 1;
+
+/// What became of a message that somebody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SyncOutcome {
+    Handled,
+    Dropped,
+}
+
+/// Where the waiter looks.
+pub(crate) type Receipt = Arc<Latch<SyncOutcome>>;
+
+/// A message with a waiter. However it is disposed of, the waiter hears of it.
+#[repr(align(8))]
+pub(crate) struct Envelope {
+    message: Message,
+    receipt: Receipt,
+}
+
+impl Drop for Envelope {
+    fn drop(&mut self) {
+        // After `Handled` this changes nothing: the first value stands.
+        self.receipt.set(SyncOutcome::Dropped);
+    }
+}
+
+/// A slot's contents, owned.
+pub(crate) enum Entry {
+    Plain(Message),
+    Awaited(Box<Envelope>),
+}
+
+impl Entry {
+    /// A message whose end `receipt` will tell of.
+    pub(crate) fn awaited(message: Message, receipt: Receipt) -> Self {
+        Self::Awaited(Box::new(Envelope { message, receipt }))
+    }
+
+    pub(crate) fn into_word(self) -> NonZeroUsize {
+        match self {
+            Self::Plain(message) => message.into_word(),
+            Self::Awaited(envelope) => {
+                let word = Box::into_raw(envelope).expose_provenance() | ENVELOPE;
+                NonZeroUsize::new(word).unwrap_or(NonZeroUsize::MIN)
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `word` came from `into_word`, or from a message's references, and stands for one that nobody else has.
+    #[inline]
+    pub(crate) unsafe fn from_word(word: NonZeroUsize) -> Self {
+        if word.get() & ENVELOPE == 0 {
+            // SAFETY: as the caller says; the bit tells which kind it is.
+            return Self::Plain(unsafe { Message::from_word(word) });
+        }
+        let envelope = std::ptr::with_exposed_provenance_mut::<Envelope>(word.get() & !ENVELOPE);
+        // SAFETY: as above.
+        Self::Awaited(unsafe { Box::from_raw(envelope) })
+    }
+
+    #[inline]
+    pub(crate) fn message(&self) -> &Message {
+        match self {
+            Self::Plain(message) => message,
+            Self::Awaited(envelope) => &envelope.message,
+        }
+    }
+
+    pub(crate) fn is_awaited(&self) -> bool {
+        matches!(self, Self::Awaited(_))
+    }
+
+    /// The handler has returned.
+    #[inline]
+    pub(crate) fn handled(&self) {
+        if let Self::Awaited(envelope) = self {
+            envelope.receipt.set(SyncOutcome::Handled);
+        }
+    }
+
+    /// The message alone; a waiter is told that it was handled.
+    pub(crate) fn into_message(self) -> Message {
+        self.handled();
+        self.message().clone()
+    }
+}

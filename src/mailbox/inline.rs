@@ -1,0 +1,133 @@
+//! A subscription without a mailbox: its handler runs inside `publish`, on the publisher's thread.
+//!
+//! Calls may overlap. What keeps a call from coming after the final one is the walk gate of its topic (`topic::gate`):
+//! handlers are called by walks that are counted there, and the final call is made by whoever finds the gate closed
+//! and empty.
+
+use super::{Arrival, Filter, Profile, run::Ending};
+use crate::dispatch::fence::PanicPlace;
+use crate::dispatch::frames;
+use crate::dispatch::latch::Latch;
+use crate::message::{EndReason, Message};
+use crate::sync::UnsafeCell;
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+pub(crate) type InlineHandler = Box<dyn Fn(&Arrival<'_>) + Send + Sync>;
+
+pub(crate) struct Inline {
+    profile: Profile,
+    filter: Filter,
+    /// Shared by walks inside the gate, taken by who delivers the end.
+    handler: UnsafeCell<Option<InlineHandler>>,
+    ending: UnsafeCell<Option<Ending>>,
+    /// Calls, counted only where a filter makes them differ from what reached the topic.
+    calls: AtomicU64,
+    panics: AtomicU64,
+    /// Somebody began to end it, for this reason (0: nobody).
+    end: AtomicU8,
+    over: AtomicBool,
+    done: Latch<()>,
+}
+
+// SAFETY: the cells are read by walks inside the gate and taken by the one thread that drained it (topic::gate), never
+// both; their contents are Send and Sync. Loom checks the exclusion in loom_tests/gate.rs.
+unsafe impl Sync for Inline {}
+
+impl Inline {
+    pub(crate) fn new(profile: Profile, filter: Filter, handler: InlineHandler, ending: Ending) -> Self {
+        Self {
+            profile,
+            filter,
+            handler: UnsafeCell::new(Some(handler)),
+            ending: UnsafeCell::new(Some(ending)),
+            calls: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
+            end: AtomicU8::new(0),
+            over: AtomicBool::new(false),
+            done: Latch::new(),
+        }
+    }
+
+    pub(crate) fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    pub(crate) fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    pub(crate) fn done(&self) -> &Latch<()> {
+        &self.done
+    }
+
+    pub(crate) fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn counted_calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Calls the handler. The caller runs this inside the panic fence and the frame of its walk.
+    ///
+    /// # Safety
+    ///
+    /// The caller is inside the gate of a snapshot that lists this subscription (or nobody else has it yet).
+    #[inline]
+    pub(crate) unsafe fn call(&self, message: &Message) {
+        if !self.filter.is_all() {
+            self.calls.fetch_add(1, Ordering::Relaxed);
+        }
+        // SAFETY: inside the gate the handler is only read.
+        self.handler.with(|handler| {
+            if let Some(handler) = unsafe { &*handler } {
+                handler(&Arrival { message, missed: 0, seq: 0, end: None });
+            }
+        });
+    }
+
+    /// A handler panicked.
+    pub(crate) fn count_panic(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Begins the end. False: somebody did already.
+    pub(crate) fn close(&self, reason: EndReason) -> bool {
+        // ORDERING(inline.end): AcqRel; the gate's own word carries the reason to who delivers the end.
+        self.end.compare_exchange(0, reason.code(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.end.load(Ordering::Relaxed) != 0
+    }
+
+    /// The final call, then the handler goes, then the bus forgets it, then who waits is told.
+    ///
+    /// # Safety
+    ///
+    /// No walk is inside a gate of a snapshot that lists this subscription, and none will be.
+    pub(crate) unsafe fn finish(&self) {
+        if self.over.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        // SAFETY: as the caller says, and `over` was set once.
+        let handler = self.handler.with_mut(|handler| unsafe { (*handler).take() });
+        // SAFETY: as above.
+        let ending = self.ending.with_mut(|ending| unsafe { (*ending).take() });
+        let (fence, name) = (&self.profile.fence, &self.profile.name);
+        frames::enter(self.profile.bus, self.profile.id, || {
+            if let (Some(handler), Some(ending)) = (handler, ending) {
+                let reason = EndReason::from_code(self.end.load(Ordering::Acquire));
+                let reason = reason.unwrap_or(EndReason::ShutDown);
+                let message = (ending.farewell)(reason);
+                let arrival = Arrival { message: &message, missed: 0, seq: 0, end: Some(reason) };
+                if fence.run(name, PanicPlace::Handler, || handler(&arrival)).is_none() {
+                    self.count_panic();
+                }
+                fence.run(name, PanicPlace::HandlerDrop, || drop(handler));
+                (ending.forget)();
+            }
+        });
+        self.done.set(());
+    }
+}

@@ -1,0 +1,209 @@
+//! The publisher's side of a mailbox: into the ring, or why not.
+
+use super::entry::Entry;
+use super::room::NoRoom;
+use super::{Consumer, Grow, Mailbox, Overflow};
+use crate::dispatch::job::Ready;
+use crate::dispatch::fence::PanicPlace;
+use crate::dispatch::{frames, pool::Pool};
+use crate::message::Message;
+use crate::queue::{Push, WhenFull};
+use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
+use crate::sync::time::Deadline;
+use std::num::NonZeroUsize;
+
+/// What became of an offered message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Offer {
+    /// In. With `turn` the caller sees to it that the mailbox is run.
+    Accepted { turn: bool, over_capacity: bool },
+    /// Refused by the policy, and counted. The reference is the caller's again.
+    Dropped,
+    /// The subscription has ended. The reference is the caller's again.
+    Closed,
+}
+
+/// How a publish waits: at most once, with one starting point for all mailboxes.
+pub(crate) struct Patience {
+    /// False in handlers, for control messages, and in manual mode.
+    pub(crate) may_wait: bool,
+    started: Option<Deadline>,
+}
+
+impl Patience {
+    pub(crate) fn new(may_wait: bool) -> Self {
+        Self { may_wait, started: None }
+    }
+
+    /// For control messages and where nothing may wait.
+    pub(crate) fn none() -> Self {
+        Self::new(false)
+    }
+}
+
+impl Mailbox {
+    /// Offers one reference of a message to a mailbox that never waits.
+    #[inline]
+    pub(crate) fn offer(&self, word: NonZeroUsize) -> Offer {
+        match self.ring.push(word, self.when_full()) {
+            Push::Accepted { turn, index, .. } => self.accepted_at(index, turn, false),
+            Push::Full { .. } => self.offer_full(word),
+            Push::Closed => Offer::Closed,
+        }
+    }
+
+    #[inline]
+    fn when_full(&self) -> WhenFull {
+        match self.overflow {
+            Overflow::Grow(grow) => self.spill(grow),
+            Overflow::DropOldest => WhenFull::Evict,
+            Overflow::DropNewest | Overflow::Block(_) => WhenFull::Refuse,
+        }
+    }
+
+    fn spill(&self, grow: Grow) -> WhenFull {
+        let limit = self.ring.capacity().saturating_add(grow.messages() as u64);
+        // The ring compares depths as signed numbers.
+        WhenFull::Spill { limit: limit.min(i64::MAX as u64) }
+    }
+
+    #[inline]
+    fn accepted_at(&self, index: u64, turn: bool, over_capacity: bool) -> Offer {
+        self.delay.accepted(index, || self.clock.monotonic_ns());
+        Offer::Accepted { turn, over_capacity }
+    }
+
+    #[cold]
+    fn offer_full(&self, word: NonZeroUsize) -> Offer {
+        if matches!(self.overflow, Overflow::DropOldest) {
+            return self.offer_evicting(word);
+        }
+        self.refuse();
+        Offer::Dropped
+    }
+
+    /// Takes the oldest out until there is room. What was taken out is dropped when the new one is in.
+    fn offer_evicting(&self, word: NonZeroUsize) -> Offer {
+        let mut evicted = Vec::new();
+        let offer = loop {
+            let head = match self.ring.push(word, WhenFull::Evict) {
+                Push::Accepted { turn, index, .. } => break self.accepted_at(index, turn, false),
+                Push::Closed => break Offer::Closed,
+                Push::Full { head } => head,
+            };
+            match self.ring.evict(head) {
+                Ok(None) => {}
+                // SAFETY: taken out of the ring, so it is ours alone.
+                Ok(Some(oldest)) => evicted.push(unsafe { Entry::from_word(oldest) }),
+                Err(_) => {
+                    self.refuse();
+                    break Offer::Dropped;
+                }
+            }
+        };
+        // Counted here for the figures; the owner sees the gap itself.
+        self.lose(evicted.len() as u64);
+        offer
+    }
+
+    /// Offers one reference to a mailbox with `Block`.
+    pub(crate) fn offer_patiently(&self, word: NonZeroUsize, patience: &mut Patience) -> Offer {
+        let Overflow::Block(timeout) = self.overflow else {
+            return self.offer(word);
+        };
+        if !patience.may_wait {
+            return self.offer_beyond(word);
+        }
+        match self.ring.push(word, WhenFull::Refuse) {
+            Push::Accepted { turn, index, .. } => return self.accepted_at(index, turn, false),
+            Push::Closed => return Offer::Closed,
+            Push::Full { .. } => {}
+        }
+        let deadline = *patience.started.get_or_insert_with(|| Deadline::after(Some(timeout)));
+        let waited = self.room.wait(deadline, || match self.ring.push(word, WhenFull::Refuse) {
+            Push::Accepted { turn, index, .. } => Some(self.accepted_at(index, turn, false)),
+            Push::Closed => Some(Offer::Closed),
+            Push::Full { .. } => None,
+        });
+        match waited {
+            Ok(offer) => offer,
+            Err(NoRoom::GivenUp) => Offer::Closed,
+            Err(NoRoom::TimedOut) => {
+                self.refuse();
+                Offer::Dropped
+            }
+        }
+    }
+
+    /// Beyond the capacity rather than waiting.
+    fn offer_beyond(&self, word: NonZeroUsize) -> Offer {
+        match self.ring.push(word, self.spill(Grow::default())) {
+            Push::Accepted { turn, index, spilled } => {
+                if spilled {
+                    self.losses.over_capacity.fetch_add(1, Ordering::Relaxed);
+                }
+                self.accepted_at(index, turn, spilled)
+            }
+            Push::Closed => Offer::Closed,
+            Push::Full { .. } => {
+                self.refuse();
+                Offer::Dropped
+            }
+        }
+    }
+
+    /// Puts the subscription's own first message in, before anybody can see the mailbox. True: the caller has the turn.
+    pub(crate) fn begin(&self, first: Message) -> bool {
+        let word = first.into_word();
+        match self.offer(word) {
+            Offer::Accepted { turn, .. } => turn,
+            Offer::Dropped | Offer::Closed => {
+                // SAFETY: refused, so it is ours alone.
+                drop(unsafe { Entry::from_word(word) });
+                false
+            }
+        }
+    }
+
+    /// Passes the turn on, which the caller has. True: a pool has a new job, and its `flush` is the caller's to call.
+    pub(crate) fn pass_turn(&self) -> bool {
+        match &self.consumer {
+            Consumer::Pool(pool) => {
+                self.push_ready(pool);
+                return true;
+            }
+            Consumer::Serial => self.run_here(),
+            Consumer::Dedicated(thread) => {
+                if let Some(thread) = thread.get() {
+                    thread.unpark();
+                }
+            }
+            Consumer::Stream(waker) => {
+                let profile = &self.profile;
+                let _ = profile.fence.run(&profile.name, PanicPlace::Waker, || waker.wake());
+            }
+        }
+        false
+    }
+
+    #[inline]
+    fn push_ready(&self, pool: &Arc<Pool>) {
+        // SAFETY: the caller has the turn; a pool mailbox holds itself until it has ended.
+        pool.push(unsafe { Ready::new(self) });
+    }
+
+    /// A Serial mailbox: the thread that has its turn runs it until it is empty.
+    fn run_here(&self) {
+        frames::let_go(self.profile.id);
+        // SAFETY: the caller has the turn; a Serial mailbox holds itself until it has ended.
+        let mut ready = unsafe { Ready::new(self) };
+        while let Some((again, busy)) = ready.run(crate::dispatch::job::Budget::CALLER) {
+            if busy {
+                crate::sync::thread::yield_now();
+            }
+            ready = again;
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! How a subscription is dispatched, and what happens when its mailbox is full.
+
+use std::fmt;
+use std::time::Duration;
+
+/// On which thread a subscription's handler runs.
+///
+/// | | handler | thread | calls | mailbox |
+/// | --- | --- | --- | --- | --- |
+/// | `Inline` | `Fn + Sync` | the publisher's, inside `publish` | may overlap | none |
+/// | `Serial` | `FnMut` | publishers', one at a time | in order | yes |
+/// | `Pool` | `FnMut` | the bus's workers | in order | yes |
+/// | `Dedicated` | `FnMut` | its own, named after it | in order | yes |
+/// | `Stream` | (none) | whoever reads | in order | yes |
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Dispatch {
+    /// Called by the publisher, inside `publish`. The cheapest; every publisher pays for it.
+    Inline,
+    /// Queued, and run by the publisher that finds it idle, at the end of its publish. A publisher that finds it
+    /// running leaves its message there and returns, so one publisher may handle others' messages.
+    Serial,
+    /// Queued, and run by a worker of the bus. The default.
+    #[default]
+    Pool,
+    /// Queued, and run by a thread of its own.
+    Dedicated,
+    /// Queued, and read by a task or a thread of the user's.
+    Stream,
+}
+
+impl Dispatch {
+    /// Its name in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Inline => "inline",
+            Self::Serial => "serial",
+            Self::Pool => "pool",
+            Self::Dedicated => "dedicated",
+            Self::Stream => "stream",
+        }
+    }
+}
+
+impl fmt::Display for Dispatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How far a mailbox may grow on the heap beyond its capacity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Grow {
+    limit: usize,
+}
+
+impl Grow {
+    /// Unless told otherwise: 1,048,576 messages.
+    pub const DEFAULT_LIMIT: usize = 1 << 20;
+
+    /// At most `messages` on the heap; after that the newest is refused.
+    pub const fn limit(messages: usize) -> Self {
+        Self { limit: messages }
+    }
+
+    /// Until memory ends. Ask for it only where something else bounds the publishers.
+    pub const fn unbounded() -> Self {
+        Self { limit: usize::MAX }
+    }
+
+    /// How many messages may be on the heap.
+    pub const fn messages(self) -> usize {
+        self.limit
+    }
+}
+
+impl Default for Grow {
+    fn default() -> Self {
+        Self::limit(Self::DEFAULT_LIMIT)
+    }
+}
+
+/// What happens to a message whose mailbox is full.
+///
+/// Whatever is not delivered is counted, and the handler is told how many it missed with the next message it gets, at
+/// the latest with the final one ([`Delivery::missed`](crate::Delivery::missed)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// It is kept on the heap, up to a limit; beyond that it is refused. The default, with 1,048,576 messages.
+    Grow(Grow),
+    /// It is refused.
+    DropNewest,
+    /// It takes the place of the oldest one waiting.
+    DropOldest,
+    /// The publisher waits for room, at most so long; then it is refused.
+    ///
+    /// Only threads that are outside every handler and callback of any bus wait, once per publish, after every other
+    /// mailbox has its message. Elsewhere the mailbox takes the message beyond its capacity (counted, and limited as
+    /// by [`Grow::DEFAULT_LIMIT`]), so that handlers that publish to each other cannot hang.
+    Block(Duration),
+}
+
+impl Overflow {
+    /// [`Block`](Self::Block) with its usual second.
+    pub const fn block() -> Self {
+        Self::Block(Duration::from_secs(1))
+    }
+
+    /// Whether publishers may wait for it.
+    pub(crate) const fn waits(self) -> bool {
+        matches!(self, Self::Block(_))
+    }
+}
+
+impl Default for Overflow {
+    fn default() -> Self {
+        Self::Grow(Grow::default())
+    }
+}

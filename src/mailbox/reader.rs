@@ -1,0 +1,211 @@
+//! The owner's side of a stream: one reader, which may be a task or a thread.
+//!
+//! The reader needs no turn: there is one of it. IDLE in the ring only says that it waits to be woken:
+//!
+//! | reader | claimer or closer |
+//! | --- | --- |
+//! | finds nothing | |
+//! | registers its waker | claims; if that cleared IDLE: wakes the waker |
+//! | sets IDLE; if something came: looks again, else waits | |
+//!
+//! Its position sits behind a lock that covers moves only, so that a shutdown can throw a queue away that nobody reads.
+
+use super::entry::Entry;
+use super::run::{Ending, Forget};
+use super::{Consumer, Mailbox};
+use crate::message::{EndReason, Message};
+use crate::queue::{GROUP, Group, Taken};
+use crate::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+
+/// One thing read.
+pub(crate) struct Item {
+    pub(crate) message: Message,
+    pub(crate) missed: u64,
+    pub(crate) seq: u64,
+    pub(crate) end: Option<EndReason>,
+}
+
+/// What a look found.
+pub(crate) enum Next {
+    Item(Item),
+    /// Nothing yet.
+    Nothing,
+    /// Somebody is just writing: look again soon.
+    Soon,
+    /// The final message was read.
+    Over,
+}
+
+pub(crate) struct Reader {
+    mailbox: Arc<Mailbox>,
+    place: Mutex<Place>,
+}
+
+struct Place {
+    group: Group,
+    seq: u64,
+    missed: u64,
+    /// The last item, if somebody waits until the reader comes again.
+    last: Option<Entry>,
+    ending: Option<Ending>,
+}
+
+impl Reader {
+    pub(crate) fn new(mailbox: Arc<Mailbox>, ending: Ending) -> Self {
+        let place = Place { group: Group::default(), seq: 0, missed: 0, last: None, ending: Some(ending) };
+        Self { mailbox, place: Mutex::new(place) }
+    }
+
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    /// Reads one item, or arranges for `waker` to be woken.
+    pub(crate) fn poll(&self, waker: &Waker) -> Poll<Option<Item>> {
+        for round in 0.. {
+            match self.next() {
+                Next::Item(item) => return Poll::Ready(Some(item)),
+                Next::Over => return Poll::Ready(None),
+                Next::Soon => {
+                    waker.wake_by_ref();
+                    return Poll::Pending;
+                }
+                Next::Nothing if round > 0 && self.set_idle() => return Poll::Pending,
+                Next::Nothing => self.register(waker),
+            }
+        }
+        Poll::Pending
+    }
+
+    fn register(&self, waker: &Waker) {
+        if let Consumer::Stream(cell) = self.mailbox.consumer() {
+            cell.register(waker);
+        }
+    }
+
+    /// True: whoever claims next wakes the reader.
+    fn set_idle(&self) -> bool {
+        let mut place = self.place.lock();
+        if place.group.len() > 0 {
+            return false;
+        }
+        // SAFETY: the lock makes us the only reader; nothing was taken in between.
+        unsafe {
+            match self.mailbox.ring.take(&mut place.group, 1) {
+                Taken::Empty(empty) => self.mailbox.ring.set_idle(empty),
+                Taken::Some { first, missed } => {
+                    place.came(first, missed);
+                    false
+                }
+                Taken::Busy | Taken::End { .. } => false,
+            }
+        }
+    }
+
+    /// Reads one item, if one is there. Having come again, the reader has handled the last one.
+    pub(crate) fn next(&self) -> Next {
+        let mut released = None;
+        let (next, ended) = self.read(&mut released);
+        // Foreign drops, and the end, outside the lock.
+        if let Some(last) = released {
+            last.handled();
+        }
+        if let Some(forget) = ended {
+            self.end(forget);
+        }
+        next
+    }
+
+    fn read(&self, released: &mut Option<Entry>) -> (Next, Option<Forget>) {
+        let mut place = self.place.lock();
+        *released = place.last.take();
+        if place.group.len() == 0 {
+            // SAFETY: the lock makes us the only reader.
+            match unsafe { self.mailbox.ring.take(&mut place.group, GROUP) } {
+                Taken::Some { first, missed } => {
+                    place.came(first, missed);
+                    self.mailbox.make_room();
+                }
+                Taken::Busy => return (Next::Soon, None),
+                Taken::Empty(_) => return (Next::Nothing, None),
+                Taken::End { missed } => return self.read_end(&mut place, missed),
+            }
+        }
+        (self.read_one(&mut place).map_or(Next::Nothing, Next::Item), None)
+    }
+
+    fn read_one(&self, place: &mut Place) -> Option<Item> {
+        // SAFETY: taken out of the ring, so it is ours alone.
+        let entry = unsafe { Entry::from_word(place.group.next()?) };
+        let seq = place.seq;
+        place.seq += 1;
+        self.mailbox.delay.reached(seq, || self.mailbox.clock.monotonic_ns());
+        let missed = std::mem::take(&mut place.missed) + self.mailbox.take_pending();
+        let message = match entry {
+            Entry::Plain(message) => message,
+            awaited => place.last.insert(awaited).message().clone(),
+        };
+        Some(Item { message, missed, seq, end: None })
+    }
+
+    fn read_end(&self, place: &mut Place, evicted: u64) -> (Next, Option<Forget>) {
+        let Some(Ending { farewell, forget }) = place.ending.take() else {
+            return (Next::Over, None);
+        };
+        let reason = self.mailbox.end_reason();
+        let message = farewell(reason);
+        let arrival = self.mailbox.last_arrival(&message, reason, evicted + place.missed);
+        let (missed, seq) = (arrival.missed, arrival.seq);
+        let item = Item { message, missed, seq, end: Some(reason) };
+        (Next::Item(item), Some(forget))
+    }
+
+    fn end(&self, forget: Forget) {
+        forget();
+        self.mailbox.done.set(());
+    }
+
+    /// Throws everything queued away, counted as missed.
+    pub(crate) fn throw_away(&self) {
+        let mut thrown = Vec::new();
+        {
+            let mut place = self.place.lock();
+            thrown.extend(place.last.take());
+            loop {
+                // SAFETY: taken out of the ring, so ours alone.
+                thrown.extend(place.group.by_ref().map(|word| unsafe { Entry::from_word(word) }));
+                // SAFETY: the lock makes us the only reader.
+                match unsafe { self.mailbox.ring.take(&mut place.group, GROUP) } {
+                    Taken::Some { first, missed } => place.came(first, missed),
+                    _ => break,
+                }
+            }
+        }
+        thrown.iter().for_each(|_| self.mailbox.refuse());
+    }
+
+    /// The reader is gone: nothing is delivered any more, not even a final message.
+    pub(crate) fn abandon(&self) {
+        let _ = self.mailbox.close(EndReason::Unsubscribed);
+        self.throw_away();
+        let ending = self.place.lock().ending.take();
+        if let Some(ending) = ending {
+            self.end(ending.forget);
+        }
+    }
+}
+
+impl Place {
+    /// A new group, whose first item is at `first`.
+    fn came(&mut self, first: u64, missed: u64) {
+        self.seq = first;
+        self.missed += missed;
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.throw_away();
+    }
+}

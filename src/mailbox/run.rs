@@ -1,0 +1,206 @@
+//! The owner's side of a mailbox: groups out of the ring, handler calls, the end.
+
+use super::entry::Entry;
+use super::{Arrival, Mailbox, Overflow};
+use crate::dispatch::fence::PanicPlace;
+use crate::dispatch::frames;
+use crate::dispatch::job::{After, Budget, Job};
+use crate::message::{EndReason, Message};
+use crate::queue::{GROUP, Group, Taken};
+use crate::sync::atomic::Ordering;
+use crate::sync::hint;
+
+/// How often the owner looks at a half-written slot before it lets others run.
+const BUSY_SPINS: u32 = if cfg!(bus_loom) { 0 } else { 100 };
+/// A group that took longer than this is followed by smaller ones, so that the budget is kept.
+const SLOW_GROUP_NS: u64 = 100_000;
+
+pub(crate) type Handler = Box<dyn FnMut(&Arrival<'_>) + Send>;
+
+/// What only the owner touches.
+#[derive(Default)]
+pub(crate) struct Work {
+    handler: Option<Handler>,
+    ending: Option<Ending>,
+    /// How many messages the next group may have; 0: as many as there are.
+    group: usize,
+}
+
+/// What the end needs from the layers above.
+pub(crate) struct Ending {
+    /// Makes the final message.
+    pub(crate) farewell: Farewell,
+    /// Lets the bus forget the subscription.
+    pub(crate) forget: Forget,
+}
+
+pub(crate) type Farewell = Box<dyn FnOnce(EndReason) -> Message + Send>;
+pub(crate) type Forget = Box<dyn FnOnce() + Send>;
+
+impl Mailbox {
+    /// Gives it its handler, before it is visible to anybody.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else has the mailbox yet.
+    pub(crate) unsafe fn arm(&self, handler: Handler, ending: Ending) {
+        // SAFETY: as the caller says.
+        self.work.with_mut(|work| unsafe {
+            (*work).handler = Some(handler);
+            (*work).ending = Some(ending);
+        });
+    }
+
+    fn run_work(&self, work: &mut Work, budget: Budget) -> After {
+        let mut group = Group::default();
+        let (mut handled, mut spins) = (0u32, 0);
+        let started = self.clock.monotonic_ns();
+        let mut now = started;
+        loop {
+            let most = if work.group == 0 { GROUP } else { work.group };
+            // SAFETY: `run`'s caller has the turn.
+            match unsafe { self.ring.take(&mut group, most) } {
+                Taken::Some { first, missed } => {
+                    handled = handled.saturating_add(group.len() as u32);
+                    self.make_room();
+                    self.deliver(work, &mut group, first, missed);
+                    let before = std::mem::replace(&mut now, self.clock.monotonic_ns());
+                    work.group = if now.saturating_sub(before) > SLOW_GROUP_NS { 1 } else { GROUP };
+                    if handled >= budget.messages || now.saturating_sub(started) >= budget.nanoseconds {
+                        return After::Again;
+                    }
+                }
+                Taken::Busy if spins < BUSY_SPINS => {
+                    spins += 1;
+                    hint::spin_loop();
+                }
+                Taken::Busy => return After::Busy,
+                Taken::Empty(_) if budget.linger && handled > 0 => return After::Again,
+                // SAFETY: the turn is ours, and this is what the last take found.
+                Taken::Empty(empty) if unsafe { self.ring.set_idle(empty) } => return After::Idle,
+                Taken::Empty(_) => {}
+                Taken::End { missed } => {
+                    self.finish(work, missed);
+                    return After::Ended;
+                }
+            }
+        }
+    }
+
+    /// Tells publishers that wait.
+    #[inline]
+    pub(super) fn make_room(&self) {
+        if let Overflow::Block(_) = self.overflow {
+            self.room.wake(false);
+        }
+    }
+
+    /// Hands a group to the handler; one fence around all calls, resumed behind a handler that panicked.
+    fn deliver(&self, work: &mut Work, group: &mut Group, first: u64, evicted: u64) {
+        if self.is_discarding() {
+            return self.throw_away(group);
+        }
+        let Some(handler) = &mut work.handler else { return self.throw_away(group) };
+        let mut cursor = Cursor { seq: first, missed: evicted, entry: None };
+        frames::enter(self.profile.bus, self.profile.id, || {
+            while group.len() > 0 {
+                let calls = || self.call_each(handler, group, &mut cursor);
+                if self.profile.fence.run(&self.profile.name, PanicPlace::Handler, calls).is_none() {
+                    self.losses.panics.fetch_add(1, Ordering::Relaxed);
+                    cursor.next();
+                }
+            }
+        });
+    }
+
+    #[inline]
+    fn call_each(&self, handler: &mut Handler, group: &mut Group, cursor: &mut Cursor) {
+        for word in group {
+            // SAFETY: taken out of the ring, so it is ours alone.
+            let entry = cursor.entry.insert(unsafe { Entry::from_word(word) });
+            let seq = cursor.seq;
+            self.delay.reached(seq, || self.clock.monotonic_ns());
+            let missed = std::mem::take(&mut cursor.missed) + self.take_pending();
+            handler(&Arrival { message: entry.message(), missed, seq, end: None });
+            cursor.next();
+        }
+    }
+
+    fn throw_away(&self, group: &mut Group) {
+        for word in group {
+            self.refuse();
+            // SAFETY: taken out of the ring, so it is ours alone.
+            drop(unsafe { Entry::from_word(word) });
+        }
+    }
+
+    /// Takes everything out of the ring and drops it, counted as missed.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the turn.
+    pub(super) unsafe fn throw_away_queue(&self) {
+        let mut group = Group::default();
+        // SAFETY: as the caller says.
+        while let Taken::Some { missed, .. } = unsafe { self.ring.take(&mut group, GROUP) } {
+            self.losses.pending.fetch_add(missed, Ordering::Relaxed);
+            self.throw_away(&mut group);
+        }
+    }
+
+    /// The end: the final message, then the handler goes, then the bus forgets it, then who waits is told.
+    #[cold]
+    fn finish(&self, work: &mut Work, evicted: u64) {
+        let Work { handler, ending, .. } = std::mem::take(work);
+        let (fence, name) = (&self.profile.fence, &self.profile.name);
+        frames::enter(self.profile.bus, self.profile.id, || {
+            if let (Some(mut handler), Some(ending)) = (handler, ending) {
+                let reason = self.end_reason();
+                let message = (ending.farewell)(reason);
+                let arrival = self.last_arrival(&message, reason, evicted);
+                if fence.run(name, PanicPlace::Handler, || handler(&arrival)).is_none() {
+                    self.losses.panics.fetch_add(1, Ordering::Relaxed);
+                }
+                fence.run(name, PanicPlace::HandlerDrop, || drop(handler));
+                (ending.forget)();
+            }
+        });
+        self.done.set(());
+    }
+
+    /// What is told with the final message.
+    pub(super) fn last_arrival<'a>(
+        &self,
+        message: &'a Message,
+        reason: EndReason,
+        evicted: u64,
+    ) -> Arrival<'a> {
+        let missed = evicted + self.take_pending();
+        Arrival { message, missed, seq: self.ring.accepted(), end: Some(reason) }
+    }
+}
+
+/// Where in the group the handler is.
+struct Cursor {
+    seq: u64,
+    missed: u64,
+    entry: Option<Entry>,
+}
+
+impl Cursor {
+    /// The call is over: a waiter is told, the message goes. Outside the handler, inside the frame.
+    #[inline]
+    fn next(&mut self) {
+        self.seq += 1;
+        if let Some(entry) = self.entry.take() {
+            entry.handled();
+        }
+    }
+}
+
+impl Job for Mailbox {
+    unsafe fn run(&self, budget: Budget) -> After {
+        // SAFETY: the caller has the turn, so nobody else touches the work.
+        self.work.with_mut(|work| self.run_work(unsafe { &mut *work }, budget))
+    }
+}
