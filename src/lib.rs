@@ -13,3 +13,4 @@ mod queue;
 mod stats;
 mod dispatch;
 mod mailbox;
+mod topic;

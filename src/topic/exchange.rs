@@ -1,0 +1,183 @@
+//! What all topics of one bus share.
+
+use super::forward::Standing;
+use super::member::Member;
+use super::{Topic, TopicCore};
+use crate::dispatch::fence::Fence;
+use crate::dispatch::frames;
+use crate::dispatch::pool::Pool;
+use crate::message::{MessageType, SubscriptionChange};
+use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use crate::sync::time::Clock;
+use crate::sync::{Arc, Mutex, Weak, thread};
+use std::any::Any;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
+
+/// How far a bus is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    Open = 0,
+    /// Handlers may publish, nobody else.
+    Draining = 1,
+    Over = 2,
+}
+
+pub(crate) struct Exchange {
+    /// The bus's number, unique in the process.
+    pub(crate) id: u64,
+    phase: AtomicU8,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) fence: Arc<Fence>,
+    pub(crate) changes: MessageType<SubscriptionChange>,
+    pub(crate) nested_too_deep: AtomicU64,
+    topics: Mutex<HashMap<Arc<str>, Weak<TopicCore>>>,
+    members: Mutex<BTreeMap<u64, Arc<Member>>>,
+    forwards: Mutex<Vec<Standing>>,
+    /// Threads of dedicated subscriptions, by subscription.
+    threads: Mutex<Vec<(u64, thread::JoinHandle<()>)>>,
+    /// The facade, for handlers that want the bus.
+    pub(crate) facade: OnceLock<Weak<dyn Any + Send + Sync>>,
+}
+
+impl Exchange {
+    pub(crate) fn new(
+        id: u64,
+        pool: Arc<Pool>,
+        clock: Arc<Clock>,
+        fence: Arc<Fence>,
+        changes: MessageType<SubscriptionChange>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            phase: AtomicU8::new(Phase::Open as u8),
+            pool,
+            clock,
+            fence,
+            changes,
+            nested_too_deep: AtomicU64::new(0),
+            topics: Mutex::new(HashMap::new()),
+            members: Mutex::new(BTreeMap::new()),
+            forwards: Mutex::new(Vec::new()),
+            threads: Mutex::new(Vec::new()),
+            facade: OnceLock::new(),
+        })
+    }
+
+    // ---- phase -----------------------------------------------------------------------------------------------
+
+    /// Whether a publish may begin now, on this thread.
+    #[inline]
+    pub(crate) fn admits(&self) -> bool {
+        // ORDERING(exchange.phase): Acquire; pairs with the Release in `enter_phase`. A publish under way when the
+        // phase changes finishes as usual: the mailboxes' own CLOSED is what ends them.
+        self.phase.load(Ordering::Acquire) == Phase::Open as u8 || self.admits_handler()
+    }
+
+    #[cold]
+    fn admits_handler(&self) -> bool {
+        self.phase.load(Ordering::Acquire) == Phase::Draining as u8 && frames::inside(self.id)
+    }
+
+    /// Goes on to `phase`; false if the bus was there already.
+    pub(crate) fn enter_phase(&self, phase: Phase) -> bool {
+        // ORDERING(exchange.phase): AcqRel; pairs with the Acquire in `admits`.
+        self.phase.fetch_max(phase as u8, Ordering::AcqRel) < phase as u8
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase.load(Ordering::Acquire) == Phase::Open as u8
+    }
+
+    /// Whether no subscription may stand any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.phase.load(Ordering::Acquire) == Phase::Over as u8
+    }
+
+    // ---- topics ----------------------------------------------------------------------------------------------
+
+    /// The live topic of that name, or a new one with that detail.
+    pub(crate) fn topic(self: &Arc<Self>, name: &str, detail: &str) -> Topic {
+        let mut topics = self.topics.lock();
+        if let Some(live) = topics.get(name).and_then(Weak::upgrade) {
+            return Topic(live);
+        }
+        let name: Arc<str> = name.into();
+        let made = Arc::new(TopicCore::new(self.clone(), name.clone(), detail.into()));
+        topics.insert(name, Arc::downgrade(&made));
+        Topic(made)
+    }
+
+    pub(crate) fn find_topic(&self, name: &str) -> Option<Topic> {
+        self.topics.lock().get(name).and_then(Weak::upgrade).map(Topic)
+    }
+
+    /// All live topics, by name.
+    pub(crate) fn topics(&self) -> Vec<Topic> {
+        let weak: Vec<_> = self.topics.lock().values().cloned().collect();
+        // Outside the lock: the last handle of a topic may be among these, and its drop takes the lock.
+        let mut live: Vec<_> = weak.iter().filter_map(Weak::upgrade).map(Topic).collect();
+        live.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+        live
+    }
+
+    /// A topic is going. Its name may stand for a younger one already.
+    pub(super) fn forget_topic(&self, name: &str, gone: *const TopicCore) {
+        let mut topics = self.topics.lock();
+        if topics.get(name).is_some_and(|weak| std::ptr::eq(weak.as_ptr(), gone)) {
+            topics.remove(name);
+            if topics.capacity() > 1024 && topics.len() < topics.capacity() / 8 {
+                topics.shrink_to_fit();
+            }
+        }
+    }
+
+    pub(super) fn keep_forward(&self, edge: Standing) {
+        self.forwards.lock().push(edge);
+    }
+
+    pub(crate) fn drop_forwards(&self) {
+        let edges = std::mem::take(&mut *self.forwards.lock());
+        drop(edges);
+    }
+
+    // ---- subscriptions ---------------------------------------------------------------------------------------
+
+    pub(crate) fn remember(&self, member: Arc<Member>) {
+        self.members.lock().insert(member.id(), member);
+    }
+
+    pub(crate) fn forget(&self, id: u64) {
+        let gone = self.members.lock().remove(&id);
+        drop(gone);
+    }
+
+    /// All live subscriptions, by number.
+    pub(crate) fn members(&self) -> Vec<Arc<Member>> {
+        self.members.lock().values().cloned().collect()
+    }
+
+    pub(crate) fn keep_thread(&self, subscription: u64, thread: thread::JoinHandle<()>) {
+        let mut threads = self.threads.lock();
+        for (_, finished) in threads.extract_if(.., |(_, thread)| thread.is_finished()) {
+            finished.join();
+        }
+        threads.push((subscription, thread));
+    }
+
+    /// Joins the threads of dedicated subscriptions that are over. True: none is left.
+    pub(crate) fn reap_threads(&self) -> bool {
+        let mut threads = self.threads.lock();
+        for (_, finished) in threads.extract_if(.., |(_, thread)| thread.is_finished()) {
+            finished.join();
+        }
+        threads.is_empty()
+    }
+
+    /// Leaves those that are still running behind. Returns whose they are.
+    pub(crate) fn abandon_threads(&self) -> Vec<u64> {
+        self.threads.lock().drain(..).map(|(subscription, _)| subscription).collect()
+    }
+}

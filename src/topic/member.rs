@@ -1,0 +1,258 @@
+//! One subscription as its topic and its bus see it, and how it ends.
+
+use super::walk::Walk;
+use super::TopicCore;
+use crate::dispatch::latch::Latch;
+use crate::dispatch::pool::{self, NoSeat};
+use crate::dispatch::waits::{self, Circle};
+use crate::mailbox::{Consumer, Dispatch, Ending, Filter, Inline, Mailbox, Profile, Reader};
+use crate::message::{Change, EndReason, Message, SubscriptionChange};
+use crate::queue::Close;
+use crate::stats::{Delay, SubscriptionStats};
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::time::Deadline;
+use std::time::Duration;
+
+/// What receives.
+pub(crate) enum Sink {
+    Mailbox(Arc<Mailbox>),
+    Stream(Arc<Reader>),
+    Inline(Arc<Inline>),
+}
+
+pub(crate) struct Member {
+    pub(crate) topic: Arc<TopicCore>,
+    pub(crate) dispatch: Dispatch,
+    pub(crate) sink: Sink,
+    filter: Filter,
+    /// What had reached the topic when this one became visible.
+    joined_at: AtomicU64,
+    ending: AtomicBool,
+}
+
+/// Why waiting for a subscription's end was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CannotWait {
+    Circle,
+    NoSeat,
+    TimedOut,
+}
+
+impl From<Circle> for CannotWait {
+    fn from(_: Circle) -> Self {
+        Self::Circle
+    }
+}
+
+impl From<NoSeat> for CannotWait {
+    fn from(_: NoSeat) -> Self {
+        Self::NoSeat
+    }
+}
+
+impl Member {
+    pub(crate) fn new(topic: Arc<TopicCore>, dispatch: Dispatch, filter: Filter, sink: Sink) -> Self {
+        Self { topic, dispatch, sink, filter, joined_at: AtomicU64::new(0), ending: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.profile().id
+    }
+
+    pub(crate) fn profile(&self) -> &Profile {
+        match &self.sink {
+            Sink::Inline(inline) => inline.profile(),
+            Sink::Mailbox(mailbox) => mailbox.profile(),
+            Sink::Stream(reader) => reader.mailbox().profile(),
+        }
+    }
+
+    /// Whether its filter takes the message.
+    pub(crate) fn wants(&self, message: &Message) -> bool {
+        self.filter.accepts(message.kind())
+    }
+
+    /// Its mailbox; inline subscriptions have none.
+    pub(crate) fn mailbox(&self) -> Option<&Arc<Mailbox>> {
+        match &self.sink {
+            Sink::Mailbox(mailbox) => Some(mailbox),
+            Sink::Stream(reader) => Some(reader.mailbox()),
+            Sink::Inline(_) => None,
+        }
+    }
+
+    /// What the end needs, made before the subscription is visible.
+    pub(crate) fn ending(topic: &Arc<TopicCore>, profile: &Profile) -> Ending {
+        let (changes, topic_name) = (topic.exchange.changes.clone(), topic.name.clone());
+        let (exchange, name, id) = (topic.exchange.clone(), profile.name.clone(), profile.id);
+        Ending {
+            farewell: Box::new(move |reason| {
+                changes.message(SubscriptionChange {
+                    topic: topic_name.to_string(),
+                    subscription: name.to_string(),
+                    id,
+                    change: Change::Unsubscribe(reason),
+                })
+            }),
+            forget: Box::new(move || exchange.forget(id)),
+        }
+    }
+
+    pub(crate) fn change(&self, change: Change) -> Message {
+        self.topic.exchange.changes.message(SubscriptionChange {
+            topic: self.topic.name.to_string(),
+            subscription: self.profile().name.to_string(),
+            id: self.id(),
+            change,
+        })
+    }
+
+    /// The member has just become visible.
+    pub(crate) fn joined(&self) {
+        self.joined_at.store(self.topic.reached(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_subscribed(&self) -> bool {
+        !self.ending.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn done(&self) -> &Latch<()> {
+        match &self.sink {
+            Sink::Mailbox(mailbox) => mailbox.done(),
+            Sink::Stream(reader) => reader.mailbox().done(),
+            Sink::Inline(inline) => inline.done(),
+        }
+    }
+
+    /// Ends it: off the topic's list, the others are told (unless the bus itself ends), then its own end begins.
+    /// False: it was ended before. Never waits.
+    pub(crate) fn end(&self, reason: EndReason) -> bool {
+        if self.ending.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        let drained = match &self.sink {
+            Sink::Inline(inline) => {
+                inline.close(reason);
+                self.topic.remove_inline(inline)
+            }
+            Sink::Mailbox(_) | Sink::Stream(_) => {
+                self.topic.remove_route(self.id());
+                None
+            }
+        };
+        if reason != EndReason::ShutDown {
+            let change = self.change(Change::Unsubscribe(reason));
+            Walk::from(&self.topic).control(self.id()).publish(change);
+        }
+        if let Some(gate) = drained {
+            gate.drain();
+        }
+        if let Some(mailbox) = self.mailbox() {
+            self.close(mailbox, reason);
+        }
+        true
+    }
+
+    fn close(&self, mailbox: &Mailbox, reason: EndReason) {
+        if mailbox.close(reason) == (Close::Now { turn: true }) && mailbox.pass_turn() {
+            self.topic.exchange.pool.flush();
+        }
+    }
+
+    /// The reader of a stream is gone: it ends at once, without a final message.
+    pub(crate) fn abandon(&self) {
+        self.end(EndReason::Unsubscribed);
+        if let Sink::Stream(reader) = &self.sink {
+            reader.abandon();
+        }
+    }
+
+    /// Waits until the final call has returned.
+    pub(crate) fn join(&self, timeout: Option<Duration>) -> Result<(), CannotWait> {
+        if self.done().is_set() {
+            return Ok(());
+        }
+        // The final of an inline subscription waits for the walks of its topic as well.
+        let targets = [self.id(), self.topic.id];
+        let targets = if let Sink::Inline(_) = self.sink { &targets[..] } else { &targets[..1] };
+        let _waiting = waits::begin(targets)?;
+        if self.topic.exchange.pool.is_manual() {
+            self.run_alone();
+        } else {
+            pool::hand_over()?;
+        }
+        self.done().wait(Deadline::after(timeout)).ok_or(CannotWait::TimedOut)
+    }
+
+    /// Manual mode: runs this one subscription, on the calling thread.
+    pub(crate) fn run_alone(&self) {
+        if let Sink::Mailbox(mailbox) = &self.sink {
+            self.topic.exchange.pool.run_only(Arc::as_ptr(mailbox).cast());
+        }
+    }
+
+    /// Nothing waits and nobody runs it. Inline: nothing to wait for.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.mailbox().is_none_or(|mailbox| mailbox.is_idle())
+    }
+
+    pub(crate) fn accepted(&self) -> u64 {
+        match &self.sink {
+            Sink::Inline(inline) if inline.filter().is_all() => {
+                self.topic.reached().saturating_sub(self.joined_at.load(Ordering::Relaxed))
+            }
+            Sink::Inline(inline) => inline.counted_calls(),
+            Sink::Mailbox(_) | Sink::Stream(_) => self.mailbox().map_or(0, |mailbox| mailbox.accepted()),
+        }
+    }
+
+    /// The queue is thrown away, counted as missed. Returns how much was queued.
+    pub(crate) fn discard(&self) -> u64 {
+        let Some(mailbox) = self.mailbox() else { return 0 };
+        let queued = mailbox.depth();
+        mailbox.discard();
+        if let Sink::Stream(reader) = &self.sink {
+            reader.throw_away();
+        }
+        queued
+    }
+
+    /// Publishers that wait for room in it give up.
+    pub(crate) fn release_waiting(&self) {
+        if let Some(mailbox) = self.mailbox() {
+            mailbox.release_waiting();
+        }
+    }
+
+    /// Whether its consumer is a thread of the bus, which a shutdown can wait for.
+    pub(crate) fn runs_on_bus(&self) -> bool {
+        self.mailbox().is_some_and(|mailbox| !matches!(mailbox.consumer(), Consumer::Stream(_)))
+    }
+
+    pub(crate) fn stats(&self) -> SubscriptionStats {
+        let mut stats = SubscriptionStats {
+            name: self.profile().name.to_string(),
+            id: self.id(),
+            topic: self.topic.name.to_string(),
+            dispatch: self.dispatch.name(),
+            accepted: self.accepted(),
+            depth: 0,
+            high_water: 0,
+            capacity: 0,
+            missed: 0,
+            over_capacity: 0,
+            panics: 0,
+            delay: Delay::default(),
+        };
+        match &self.sink {
+            Sink::Inline(inline) => stats.panics = inline.panics(),
+            Sink::Mailbox(_) | Sink::Stream(_) => {
+                if let Some(mailbox) = self.mailbox() {
+                    mailbox.fill(&mut stats);
+                }
+            }
+        }
+        stats
+    }
+}

@@ -1,0 +1,148 @@
+//! Who listens on one topic and where its messages go on to: replaced whole, loaded without waiting.
+
+use super::TopicCore;
+use super::gate::Gate;
+use crate::mailbox::{Filter, Inline, Mailbox};
+use crate::message::kind::Kind;
+use crate::sync::Arc;
+
+/// A mailbox and what it wants.
+#[derive(Clone)]
+pub(crate) struct Route {
+    pub(crate) filter: Filter,
+    pub(crate) mailbox: Arc<Mailbox>,
+}
+
+/// A forward, as its source sees it. It stands until as many handles are gone as were made.
+#[derive(Clone)]
+pub(crate) struct Edge {
+    pub(crate) target: Arc<TopicCore>,
+    handles: usize,
+}
+
+#[derive(Clone)]
+pub(crate) struct Subscribers {
+    /// Those that never wait, then from `waiting` on those that may.
+    routes: Vec<Route>,
+    waiting: usize,
+    /// No route has a filter.
+    open: bool,
+    inline: Vec<Arc<Inline>>,
+    edges: Vec<Edge>,
+    gate: Arc<Gate>,
+}
+
+impl Subscribers {
+    pub(super) fn empty() -> Self {
+        Self { routes: Vec::new(), waiting: 0, open: true, inline: Vec::new(), edges: Vec::new(), gate: Gate::new() }
+    }
+
+    pub(crate) fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// Routes whose mailboxes never wait.
+    #[inline]
+    pub(super) fn prompt(&self) -> &[Route] {
+        &self.routes[..self.waiting]
+    }
+
+    /// Routes whose mailboxes may wait.
+    #[inline]
+    pub(super) fn waiting(&self) -> &[Route] {
+        &self.routes[self.waiting..]
+    }
+
+    /// Whether every route takes everything.
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    pub(crate) fn inline(&self) -> &[Arc<Inline>] {
+        &self.inline
+    }
+
+    pub(crate) fn edges(&self) -> &[Edge] {
+        &self.edges
+    }
+
+    pub(super) fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    pub(super) fn wants(&self, kind: &Kind) -> bool {
+        self.routes.iter().any(|route| route.filter.accepts(kind))
+            || self.inline.iter().any(|inline| inline.filter().accepts(kind))
+    }
+
+    fn sort_out(&mut self) {
+        self.routes.sort_by_key(|route| route.mailbox.overflow().waits());
+        self.waiting = self.routes.partition_point(|route| !route.mailbox.overflow().waits());
+        self.open = self.routes.iter().all(|route| route.filter.is_all());
+    }
+}
+
+impl TopicCore {
+    /// Replaces the list by an edited copy. The old one goes after the lock.
+    fn edit<R>(&self, change: impl FnOnce(&mut Subscribers) -> R) -> R {
+        let locked = self.writer.lock();
+        let mut list = Subscribers::clone(&self.subscribers.load());
+        let result = change(&mut list);
+        let old = self.subscribers.swap(Arc::new(list));
+        drop(locked);
+        drop(old);
+        result
+    }
+
+    pub(crate) fn add_route(&self, route: Route) {
+        self.edit(|list| {
+            list.routes.push(route);
+            list.sort_out();
+        });
+    }
+
+    pub(crate) fn remove_route(&self, id: u64) {
+        self.edit(|list| {
+            list.routes.retain(|route| route.mailbox.profile().id != id);
+            list.sort_out();
+        });
+    }
+
+    pub(crate) fn add_inline(&self, inline: Arc<Inline>) {
+        self.edit(|list| list.inline.push(inline));
+    }
+
+    /// Takes `inline` off the list and parks its final at the gate. `Some`: nobody is inside, and the caller drains.
+    pub(crate) fn remove_inline(&self, inline: &Arc<Inline>) -> Option<Arc<Gate>> {
+        let locked = self.writer.lock();
+        let mut list = Subscribers::clone(&self.subscribers.load());
+        list.inline.retain(|other| !Arc::ptr_eq(other, inline));
+        let gate = list.gate.clone();
+        // SAFETY: under the writer lock, and the current list's gate is never retired.
+        list.gate = unsafe { gate.succeed(vec![inline.clone()]) };
+        let old = self.subscribers.swap(Arc::new(list));
+        let empty = gate.retire();
+        drop(locked);
+        drop(old);
+        empty.then_some(gate)
+    }
+
+    pub(super) fn add_edge(&self, target: &Arc<TopicCore>) {
+        self.edit(|list| match list.edges.iter_mut().find(|edge| Arc::ptr_eq(&edge.target, target)) {
+            Some(edge) => edge.handles += 1,
+            None => list.edges.push(Edge { target: target.clone(), handles: 1 }),
+        });
+    }
+
+    pub(super) fn remove_edge(&self, target: &Arc<TopicCore>) {
+        self.edit(|list| {
+            list.edges.retain_mut(|edge| {
+                if Arc::ptr_eq(&edge.target, target) {
+                    edge.handles -= 1;
+                }
+                edge.handles > 0
+            });
+        });
+    }
+}

@@ -1,0 +1,493 @@
+//! One publish.
+//!
+//! First it *collects*: it walks the forwards once, loading each topic's list when first met. A topic is visited once
+//! and a subscription belongs to one topic, so every subscription is met once. Then it *delivers*, over all topics
+//! collected, in this order:
+//!
+//! 1. mailboxes that never wait
+//! 2. mailboxes that may wait for room, with one starting point for all
+//! 3. wake-ups, with one fence and at most one for the pool
+//! 4. inline handlers, then Serial mailboxes whose turn this walk took
+//!
+//! so that a handler's own publishes come after the message that caused them, for every mailbox, and a slow inline
+//! handler delays no mailbox. References are added for all takers in one addition before the first is handed out;
+//! what nobody took is given back in one subtraction.
+
+use super::exchange::Exchange;
+use super::subscribers::{Route, Subscribers};
+use super::{Refusal, Report, TopicCore};
+use crate::dispatch::fence::{PanicPlace, caught};
+use crate::dispatch::frames;
+use crate::mailbox::{Consumer, Entry, Inline, Mailbox, Offer, Patience, Receipt};
+use crate::message::Message;
+use crate::message::kind::Kind;
+use crate::sync::{Arc, SnapshotGuard};
+use crate::sync::atomic::Ordering;
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::mem::ManuallyDrop;
+use std::num::NonZeroUsize;
+use std::ops::Deref;
+
+/// Beyond so many topics, "visited already?" asks a set instead of looking through the list.
+const LINEAR_MAX: usize = 32;
+
+/// A publish on one topic, about to begin.
+pub(crate) struct Walk<'a> {
+    topic: &'a Arc<TopicCore>,
+    /// A subscription that has the message already.
+    except: Option<u64>,
+    /// The bus's own message: it is let through while the bus ends, and it never waits.
+    control: bool,
+    /// Somebody waits until this subscription has handled it.
+    awaited: Option<(u64, Receipt)>,
+}
+
+/// A topic met, with its list as it was then.
+struct Reached {
+    topic: *const TopicCore,
+    list: Guard,
+}
+
+type Guard = SnapshotGuard<Subscribers>;
+
+impl Reached {
+    fn load(topic: &TopicCore) -> Self {
+        Self { topic, list: topic.subscribers.load() }
+    }
+
+    fn topic(&self) -> &TopicCore {
+        // SAFETY: the walk's own topic is borrowed for the walk; every other one is held by an edge in a list that
+        // was collected before it and is dropped with it.
+        unsafe { &*self.topic }
+    }
+}
+
+impl<'a> Walk<'a> {
+    pub(crate) fn from(topic: &'a Arc<TopicCore>) -> Self {
+        Self { topic, except: None, control: false, awaited: None }
+    }
+
+    /// For the bus's own messages.
+    pub(crate) fn control(mut self, except: u64) -> Self {
+        self.control = true;
+        self.except = Some(except);
+        self
+    }
+
+    /// `subscription` gets it in an envelope, whose end `receipt` tells of.
+    pub(crate) fn awaited(mut self, subscription: u64, receipt: Receipt) -> Self {
+        self.awaited = Some((subscription, receipt));
+        self
+    }
+
+    #[inline]
+    pub(crate) fn publish(self, message: Message) -> Report {
+        if let Some(refusal) = self.refusal(&message) {
+            return self.refuse(refusal);
+        }
+        self.topic.published.fetch_add(1, Ordering::Relaxed);
+        let first = Reached::load(self.topic);
+        if first.list.edges().is_empty() {
+            return self.deliver(std::slice::from_ref(&first), message);
+        }
+        let mut reached = take_scratch();
+        collect(first, &mut reached, true);
+        let report = self.deliver(&reached, message);
+        give_scratch(reached);
+        report
+    }
+
+    #[inline]
+    fn refusal(&self, message: &Message) -> Option<Refusal> {
+        let exchange = &self.topic.exchange;
+        if !exchange.admits() && !self.control {
+            Some(Refusal::Closed)
+        } else if message.is_declined() {
+            Some(Refusal::Declined)
+        } else if message.kind().bus() != exchange.id {
+            Some(Refusal::ForeignType)
+        } else if frames::depth() >= frames::NESTING_MAX && !self.control {
+            Some(Refusal::NestedTooDeep)
+        } else {
+            None
+        }
+    }
+
+    #[cold]
+    fn refuse(&self, refusal: Refusal) -> Report {
+        if refusal == Refusal::NestedTooDeep {
+            self.topic.exchange.nested_too_deep.fetch_add(1, Ordering::Relaxed);
+        }
+        Report::refused(refusal)
+    }
+
+    /// Whether anybody reachable takes messages of `kind`.
+    pub(crate) fn wants(&self, kind: &Kind) -> bool {
+        let first = Reached::load(self.topic);
+        if first.list.edges().is_empty() {
+            return first.list.wants(kind);
+        }
+        let mut reached = take_scratch();
+        collect(first, &mut reached, false);
+        let wanted = reached.iter().any(|reached| reached.list.wants(kind));
+        give_scratch(reached);
+        wanted
+    }
+
+    /// A publish that was not made because nobody wants it.
+    pub(crate) fn unwanted(&self) -> Report {
+        if !self.topic.exchange.admits() {
+            return Report::refused(Refusal::Closed);
+        }
+        self.topic.published.fetch_add(1, Ordering::Relaxed);
+        self.topic.unrouted.fetch_add(1, Ordering::Relaxed);
+        Report::default()
+    }
+
+    fn deliver(&self, reached: &[Reached], message: Message) -> Report {
+        let mut delivery = Fanout::prepare(self, reached, message);
+        for reached in reached {
+            delivery.offer_all(reached.list.prompt(), None);
+        }
+        if delivery.may_wait {
+            delivery.turns.flush(&self.topic.exchange);
+        }
+        if delivery.has_waiting {
+            let mut patience = self.patience();
+            for reached in reached {
+                delivery.offer_all(reached.list.waiting(), Some(&mut patience));
+            }
+        }
+        delivery.turns.flush(&self.topic.exchange);
+        if delivery.has_inline {
+            for reached in reached {
+                delivery.call_inline(reached);
+            }
+        }
+        delivery.finish()
+    }
+
+    fn patience(&self) -> Patience {
+        match self.may_wait() {
+            true => Patience::new(true),
+            false => Patience::none(),
+        }
+    }
+
+    fn may_wait(&self) -> bool {
+        !self.control && frames::depth() == 0 && !self.topic.exchange.pool.is_manual()
+    }
+}
+
+/// One message being handed out.
+struct Fanout<'w> {
+    walk: &'w Walk<'w>,
+    /// Our references, as many as `unshared` says.
+    message: ManuallyDrop<Message>,
+    unshared: usize,
+    /// No filters and no exceptions: the message need not be looked at again.
+    plain: bool,
+    has_waiting: bool,
+    may_wait: bool,
+    has_inline: bool,
+    report: Report,
+    turns: Turns,
+}
+
+impl<'w> Fanout<'w> {
+    /// Counts the takers and adds a reference for each.
+    #[inline]
+    fn prepare(walk: &'w Walk<'w>, reached: &[Reached], message: Message) -> Self {
+        let mut this = Self {
+            walk,
+            message: ManuallyDrop::new(message),
+            unshared: 1,
+            plain: walk.except.is_none() && walk.awaited.is_none(),
+            has_waiting: false,
+            may_wait: false,
+            has_inline: false,
+            report: Report::default(),
+            turns: Turns::default(),
+        };
+        let mut takers = 0;
+        for reached in reached {
+            let list = &*reached.list;
+            this.plain &= list.is_open();
+            this.has_inline |= !list.inline().is_empty();
+            this.has_waiting |= !list.waiting().is_empty();
+            takers += list.routes().len();
+        }
+        this.may_wait = this.has_waiting && walk.may_wait();
+        if !this.plain {
+            takers = this.count_takers(reached);
+        }
+        // One reference is ours already. It stays ours if the message is looked at after the last one is handed out.
+        let wanted = takers + usize::from(this.has_inline || !this.plain);
+        if wanted > 1 {
+            this.message.add_references(wanted - 1);
+            this.unshared = wanted;
+        }
+        this
+    }
+
+    #[cold]
+    fn count_takers(&mut self, reached: &[Reached]) -> usize {
+        let routes = reached.iter().flat_map(|reached| reached.list.routes());
+        let (mut takers, mut others) = (0, 0);
+        for route in routes {
+            match self.takes(route) {
+                true => takers += 1,
+                false if self.is_except(route.mailbox.profile().id) => {}
+                false => others += 1,
+            }
+        }
+        self.report.filtered = others;
+        takers
+    }
+
+    #[inline]
+    fn takes(&self, route: &Route) -> bool {
+        self.plain
+            || (route.filter.accepts(self.message.kind()) && !self.is_except(route.mailbox.profile().id))
+    }
+
+    fn is_except(&self, id: u64) -> bool {
+        self.walk.except == Some(id)
+    }
+
+    #[inline]
+    fn offer_all(&mut self, routes: &[Route], mut patience: Option<&mut Patience>) {
+        for route in routes {
+            if self.takes(route) {
+                let word = self.word_for(&route.mailbox);
+                let offer = match &mut patience {
+                    None => route.mailbox.offer(word),
+                    Some(patience) => route.mailbox.offer_patiently(word, patience),
+                };
+                self.note(&route.mailbox, word, offer);
+            }
+        }
+    }
+
+    #[inline]
+    fn word_for(&self, mailbox: &Mailbox) -> NonZeroUsize {
+        match &self.walk.awaited {
+            Some((id, receipt)) if *id == mailbox.profile().id => {
+                // The envelope has a reference of its own; the one counted for this taker is given back.
+                Entry::awaited(Message::clone(&self.message), receipt.clone()).into_word()
+            }
+            _ => self.message.share(),
+        }
+    }
+
+    #[inline]
+    fn note(&mut self, mailbox: &Arc<Mailbox>, word: NonZeroUsize, offer: Offer) {
+        let plain = self.walk.awaited.is_none() || word == self.message.share();
+        match offer {
+            Offer::Accepted { turn, over_capacity } => {
+                self.report.accepted += 1;
+                self.report.over_capacity += u32::from(over_capacity);
+                self.unshared -= usize::from(plain);
+                if turn {
+                    self.turns.take(mailbox);
+                }
+                return;
+            }
+            Offer::Dropped => self.report.dropped += 1,
+            Offer::Closed => self.report.closed += 1,
+        }
+        if !plain {
+            // SAFETY: the envelope was refused, so it is ours alone.
+            drop(unsafe { Entry::from_word(word) });
+        }
+    }
+
+    /// Calls the inline handlers of one topic, inside its gate.
+    fn call_inline(&mut self, reached: &Reached) {
+        let mut newer = None;
+        loop {
+            let list = newer.as_ref().unwrap_or(&reached.list);
+            if list.inline().is_empty() {
+                return;
+            }
+            if list.gate().enter() {
+                break;
+            }
+            // Somebody left since the list was loaded: the newer one does not have it.
+            newer = Some(reached.topic().subscribers.load());
+        }
+        let list = newer.as_ref().unwrap_or(&reached.list);
+        let gate = Leave(list);
+        let bus = self.walk.topic.exchange.id;
+        frames::enter(bus, reached.topic().id, || {
+            frames::mark(bus, reached.topic().id, |frame| self.call_each(list.inline(), frame));
+        });
+        drop(gate);
+    }
+
+    /// One fence around all calls, resumed behind a handler that panicked.
+    fn call_each(&mut self, inline: &[Arc<Inline>], frame: &frames::Frame) {
+        let mut at = 0;
+        while at < inline.len() {
+            let Err(payload) = caught(|| self.call_from(inline, &mut at, frame)) else { return };
+            let culprit = &inline[at - 1];
+            culprit.count_panic();
+            culprit.profile().fence.tell(&culprit.profile().name, PanicPlace::Handler, payload);
+        }
+    }
+
+    #[inline]
+    fn call_from(&mut self, inline: &[Arc<Inline>], at: &mut usize, frame: &frames::Frame) {
+        while let Some(inline) = inline.get(*at) {
+            *at += 1;
+            if !inline.filter().accepts(self.message.kind()) {
+                self.report.filtered += 1;
+            } else if !self.is_except(inline.profile().id) {
+                frame.now(inline.profile().id);
+                self.report.accepted += 1;
+                // SAFETY: inside the gate of the list that has it.
+                unsafe { inline.call(&self.message) };
+            }
+        }
+    }
+
+    #[inline]
+    fn finish(mut self) -> Report {
+        if self.report.accepted == 0 {
+            self.walk.topic.unrouted.fetch_add(1, Ordering::Relaxed);
+        }
+        // SAFETY: `unshared` counts the references that are still ours.
+        unsafe { Message::release(ManuallyDrop::new(std::ptr::read(&*self.message)), self.unshared) };
+        self.turns.run_serial();
+        self.report
+    }
+}
+
+/// Leaves the gate, also when a panic passes.
+struct Leave<'a>(&'a Guard);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.gate().leave();
+    }
+}
+
+/// Turns this walk took and has not passed on yet.
+#[derive(Default)]
+struct Turns {
+    /// Pool mailboxes are in the run queue already; somebody must be told.
+    pool: bool,
+    /// Others, in the order met. Their mailboxes are held by the lists collected, and by themselves.
+    others: Vec<*const Mailbox>,
+}
+
+impl Turns {
+    #[inline]
+    fn take(&mut self, mailbox: &Arc<Mailbox>) {
+        match mailbox.consumer() {
+            Consumer::Pool(_) => self.pool |= mailbox.pass_turn(),
+            _ => self.keep(mailbox),
+        }
+    }
+
+    fn keep(&mut self, mailbox: &Arc<Mailbox>) {
+        if let Consumer::Serial = mailbox.consumer() {
+            frames::hold(mailbox.profile().id);
+        }
+        if self.others.capacity() == 0 {
+            self.others = SPARE_TURNS.try_with(Cell::take).unwrap_or_default();
+        }
+        self.others.push(Arc::as_ptr(mailbox));
+    }
+
+    /// Wakes whoever can be woken; Serial mailboxes stay.
+    #[inline]
+    fn flush(&mut self, exchange: &Exchange) {
+        if std::mem::take(&mut self.pool) {
+            exchange.pool.flush();
+        }
+        if !self.others.is_empty() {
+            self.wake();
+        }
+    }
+
+    fn wake(&mut self) {
+        self.others.retain(|&mailbox| {
+            // SAFETY: a mailbox whose turn we have holds itself, and the lists collected hold it.
+            let mailbox = unsafe { &*mailbox };
+            let serial = matches!(mailbox.consumer(), Consumer::Serial);
+            if !serial {
+                mailbox.pass_turn();
+            }
+            serial
+        });
+    }
+
+    fn run_serial(&mut self) {
+        while !self.others.is_empty() {
+            let mailbox = self.others.remove(0);
+            // SAFETY: as in `wake`.
+            unsafe { &*mailbox }.pass_turn();
+        }
+        if self.others.capacity() > 0 {
+            let _ = SPARE_TURNS.try_with(|spare| spare.set(std::mem::take(&mut self.others)));
+        }
+    }
+}
+
+impl Drop for Turns {
+    /// Only a panic of the bus itself leaves any: they are passed on all the same.
+    fn drop(&mut self) {
+        self.wake();
+        self.run_serial();
+    }
+}
+
+// ---- collecting ----------------------------------------------------------------------------------------------
+
+/// Loads every topic reachable from `first`, each once. With `count`, tells the topics that they were reached.
+fn collect(first: Reached, reached: &mut Vec<Reached>, count: bool) {
+    let mut visited: Option<HashSet<*const TopicCore>> = None;
+    reached.push(first);
+    let mut at = 0;
+    while at < reached.len() {
+        let list: *const Subscribers = Arc::as_ptr(reached[at].list.deref());
+        // SAFETY: the guard in `reached[at]` keeps the list where it is, though `reached` may grow.
+        for edge in unsafe { &*list }.edges() {
+            if is_new(Arc::as_ptr(&edge.target), reached, &mut visited) {
+                if count {
+                    edge.target.arrived.fetch_add(1, Ordering::Relaxed);
+                }
+                reached.push(Reached::load(&edge.target));
+            }
+        }
+        at += 1;
+    }
+}
+
+fn is_new(
+    topic: *const TopicCore,
+    reached: &[Reached],
+    visited: &mut Option<HashSet<*const TopicCore>>,
+) -> bool {
+    if reached.len() < LINEAR_MAX {
+        return !reached.iter().any(|reached| std::ptr::eq(reached.topic, topic));
+    }
+    visited.get_or_insert_with(|| reached.iter().map(|reached| reached.topic).collect()).insert(topic)
+}
+
+thread_local! {
+    /// Kept between publishes so that collecting does not allocate; a nested publish makes its own.
+    static SCRATCH: Cell<Vec<Reached>> = const { Cell::new(Vec::new()) };
+    static SPARE_TURNS: Cell<Vec<*const Mailbox>> = const { Cell::new(Vec::new()) };
+}
+
+fn take_scratch() -> Vec<Reached> {
+    SCRATCH.try_with(Cell::take).unwrap_or_default()
+}
+
+fn give_scratch(mut reached: Vec<Reached>) {
+    reached.clear();
+    let _ = SCRATCH.try_with(|scratch| scratch.set(reached));
+}
