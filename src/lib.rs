@@ -14,3 +14,4 @@ mod stats;
 mod dispatch;
 mod mailbox;
 mod topic;
+mod subscription;

@@ -1,0 +1,57 @@
+//! What a handler gets.
+
+use crate::mailbox::Arrival;
+use crate::message::{EndReason, Message, MessageType};
+use crate::topic::Topic;
+
+/// One message on its way into a handler, with what the handler should know about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    arrival: &'a Arrival<'a>,
+    topic: &'a Topic,
+}
+
+impl<'a> Delivery<'a> {
+    pub(super) fn new(arrival: &'a Arrival<'a>, topic: &'a Topic) -> Self {
+        Self { arrival, topic }
+    }
+
+    /// The message. Clone it to keep it.
+    pub fn message(&self) -> &'a Message {
+        self.arrival.message
+    }
+
+    /// Its value, if it is of this type. Shorthand for [`MessageType::read`].
+    pub fn read<T: Send + Sync + 'static>(&self, kind: &MessageType<T>) -> Option<&'a T> {
+        kind.read(self.arrival.message)
+    }
+
+    /// The topic that was subscribed to (the message may have come there by a forward).
+    pub fn topic(&self) -> &'a Topic {
+        self.topic
+    }
+
+    /// How many messages meant for this subscription were lost since its previous delivery.
+    ///
+    /// With [`DropOldest`](crate::Overflow::DropOldest) they were lost exactly here; with the other policies
+    /// somewhere between the previous message and a little after this one.
+    pub fn missed(&self) -> u64 {
+        self.arrival.missed
+    }
+
+    /// The message's position in this subscription, counted from 0: a gap means that messages were lost there. Always
+    /// 0 for an inline subscription, whose calls have no order.
+    pub fn seq(&self) -> u64 {
+        self.arrival.seq
+    }
+
+    /// Whether this is the last call: the subscription has ended.
+    pub fn is_final(&self) -> bool {
+        self.arrival.end.is_some()
+    }
+
+    /// Why the subscription has ended, on its final message.
+    pub fn end(&self) -> Option<EndReason> {
+        self.arrival.end
+    }
+}

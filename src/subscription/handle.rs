@@ -1,0 +1,223 @@
+//! The handle of a running subscription.
+
+use crate::dispatch::latch::Latch;
+use crate::dispatch::{pool, waits};
+use crate::error::WaitError;
+use crate::mailbox::{Dispatch, SyncOutcome};
+use crate::message::{EndReason, Message};
+use crate::stats::SubscriptionStats;
+use crate::sync::Arc;
+use crate::sync::time::Deadline;
+use crate::topic::Topic;
+use crate::topic::member::{CannotWait, Member, Sink};
+use crate::topic::walk::Walk;
+use std::fmt;
+use std::time::Duration;
+
+/// A running subscription; ends when dropped.
+///
+/// Ending never waits and never discards: everything already queued is delivered, then exactly one final message (a
+/// [`SubscriptionChange`](crate::SubscriptionChange) that names this subscription), whatever the filter, and nothing
+/// after it.
+#[must_use = "dropping it ends the subscription; call detach() to keep it for the life of the bus"]
+pub struct Subscription {
+    member: Arc<Member>,
+    keep: bool,
+}
+
+/// What became of a message published by [`Subscription::publish_sync`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Handled {
+    /// The handler has returned.
+    Yes,
+    /// The subscription has ended; nothing was waited for.
+    Gone,
+    /// Its filter does not want the message; nothing was waited for.
+    Filtered,
+    /// Its mailbox dropped the message.
+    Dropped,
+    /// The publish was refused as a whole: see [`Refusal`](crate::Refusal).
+    Refused,
+}
+
+impl From<CannotWait> for WaitError {
+    fn from(why: CannotWait) -> Self {
+        match why {
+            CannotWait::Circle => Self::WouldDeadlock,
+            CannotWait::NoSeat => Self::TooManyWaiting,
+            CannotWait::TimedOut => Self::TimedOut,
+        }
+    }
+}
+
+impl Subscription {
+    pub(super) fn new(member: Arc<Member>) -> Self {
+        Self { member, keep: false }
+    }
+
+    /// A handle that ends nothing when dropped.
+    pub(super) fn borrowed(member: Arc<Member>) -> Self {
+        Self { member, keep: true }
+    }
+
+    /// The name it was given.
+    pub fn name(&self) -> &str {
+        &self.member.profile().name
+    }
+
+    /// Its number, unique in the process.
+    pub fn id(&self) -> u64 {
+        self.member.id()
+    }
+
+    /// The topic that was subscribed to.
+    pub fn topic(&self) -> Topic {
+        Topic(self.member.topic.clone())
+    }
+
+    /// On which thread its handler runs.
+    pub fn dispatch(&self) -> Dispatch {
+        self.member.dispatch
+    }
+
+    /// Its figures now.
+    pub fn stats(&self) -> SubscriptionStats {
+        self.member.stats()
+    }
+
+    /// Whether nobody has ended it yet.
+    pub fn is_subscribed(&self) -> bool {
+        self.member.is_subscribed()
+    }
+
+    /// Whether its final message has been handled.
+    pub fn is_done(&self) -> bool {
+        self.member.done().is_set()
+    }
+
+    /// Ends it, if nobody has yet (then: true). Never waits.
+    pub fn unsubscribe(&self) -> bool {
+        self.member.end(EndReason::Unsubscribed)
+    }
+
+    /// Waits until the final call has returned, whoever ends the subscription. Any number of threads may wait.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError::WouldDeadlock`] from inside its own handler, or wherever the end waits for the calling thread in
+    /// any other way; [`WaitError::TooManyWaiting`] from a pool handler if no thread can take its worker's place.
+    pub fn join(&self) -> Result<(), WaitError> {
+        Ok(self.member.join(None)?)
+    }
+
+    /// The same, for at most so long.
+    ///
+    /// # Errors
+    ///
+    /// As [`join`](Self::join), and [`WaitError::TimedOut`].
+    pub fn join_timeout(&self, timeout: Duration) -> Result<(), WaitError> {
+        Ok(self.member.join(Some(timeout))?)
+    }
+
+    /// Ends it and waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`join`](Self::join); the subscription ends all the same.
+    pub fn unsubscribe_and_join(self) -> Result<(), WaitError> {
+        self.unsubscribe();
+        self.join()
+    }
+
+    /// Keeps the subscription for the life of the bus.
+    pub fn detach(mut self) {
+        self.keep = true;
+    }
+
+    /// Publishes on this subscription's topic, and returns when this subscription has handled the message; everybody
+    /// else gets it as usual. With a timeout, waits at most so long (the message stays queued).
+    ///
+    /// From a pool handler it makes progress with one worker too: another thread takes the waiting worker's place.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError::WouldDeadlock`] if this subscription cannot handle it before the calling thread goes on: its own
+    /// handler, or any longer circle of waits; then nothing was published. [`WaitError::TooManyWaiting`] likewise.
+    /// [`WaitError::TimedOut`].
+    ///
+    /// ```
+    /// use stasis_bus::{Bus, Handled};
+    /// let bus = Bus::builder().build()?;
+    /// let state = bus.message_type::<u8>("state")?;
+    /// let all = bus.topic("all")?.subscribe("cdr", |_| {})?;
+    /// assert_eq!(all.publish_sync(state.message(1), None)?, Handled::Yes);
+    /// # Ok::<(), stasis_bus::Error>(())
+    /// ```
+    pub fn publish_sync(&self, message: Message, timeout: Option<Duration>) -> Result<Handled, WaitError> {
+        if let Sink::Inline(_) = self.member.sink {
+            return Ok(self.publish_inline(message));
+        }
+        let _waiting = waits::begin(&[self.id()]).map_err(CannotWait::from)?;
+        let receipt = Arc::new(Latch::new());
+        let (gone, kind_wanted) = (!self.is_subscribed(), self.member.wants(&message));
+        if !self.member.topic.exchange.pool.is_manual() && !gone && kind_wanted {
+            pool::hand_over().map_err(CannotWait::from)?;
+        }
+        let report = Walk::from(&self.member.topic).awaited(self.id(), receipt.clone()).publish(message);
+        if report.refusal.is_some() {
+            return Ok(Handled::Refused);
+        }
+        if !kind_wanted {
+            return Ok(Handled::Filtered);
+        }
+        if Arc::strong_count(&receipt) == 1 && !receipt.is_set() {
+            // No mailbox took the envelope: the subscription was off the topic's list.
+            return Ok(Handled::Gone);
+        }
+        self.member.run_alone();
+        match receipt.wait(Deadline::after(timeout)) {
+            Some(SyncOutcome::Handled) => Ok(Handled::Yes),
+            Some(SyncOutcome::Dropped) if self.member.mailbox().is_some_and(|mailbox| mailbox.is_closed()) => {
+                Ok(Handled::Gone)
+            }
+            Some(SyncOutcome::Dropped) => Ok(Handled::Dropped),
+            None => Err(WaitError::TimedOut),
+        }
+    }
+
+    /// An inline handler has returned when the publish has.
+    fn publish_inline(&self, message: Message) -> Handled {
+        if !self.is_subscribed() {
+            Walk::from(&self.member.topic).publish(message);
+            return Handled::Gone;
+        }
+        let wanted = self.member.wants(&message);
+        let report = Walk::from(&self.member.topic).publish(message);
+        match (report.refusal, wanted) {
+            (Some(_), _) => Handled::Refused,
+            (None, false) => Handled::Filtered,
+            (None, true) => Handled::Yes,
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if !self.keep {
+            self.unsubscribe();
+        }
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("name", &self.name())
+            .field("id", &self.id())
+            .field("topic", &self.member.topic.name)
+            .field("dispatch", &self.dispatch())
+            .field("subscribed", &self.is_subscribed())
+            .finish_non_exhaustive()
+    }
+}

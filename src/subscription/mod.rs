@@ -1,0 +1,11 @@
+//! Subscriptions as their users hold them: the builder, the handle, the stream, and what a handler gets.
+
+mod builder;
+mod delivery;
+mod handle;
+mod stream;
+
+pub use builder::SubscriptionBuilder;
+pub use delivery::Delivery;
+pub use handle::{Handled, Subscription};
+pub use stream::{Received, RecvTimeoutError, Stream, TryRecvError};
