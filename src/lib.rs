@@ -4,14 +4,37 @@
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("stasis-bus packs an index and flags into 64-bit words and needs a 64-bit target");
 
-
 mod sync;
+
 mod error;
 mod ids;
+
 mod message;
 mod queue;
 mod stats;
+
 mod dispatch;
+
 mod mailbox;
+
 mod topic;
+
 mod subscription;
+
+mod bus;
+
+pub use bus::{Bus, BusBuilder, ShutdownReport, Straggler, TypeBuilder, WeakBus};
+pub use dispatch::fence::{PanicPlace, PanicReport};
+pub use error::{
+    ConfigError, Error, ForwardError, NameError, ShutdownError, SubscribeError, TypeError, WaitError,
+};
+pub use mailbox::{Dispatch, Grow, Overflow};
+pub use message::{
+    AmiEvent, Change, EndReason, Formatters, Message, MessageBuilder, MessageType, Origin, SubscriptionChange,
+    Timestamp, TypeInfo,
+};
+pub use stats::{BusStats, Delay, SubscriptionStats, TopicStats};
+pub use subscription::{
+    Delivery, Handled, Received, RecvTimeoutError, Stream, Subscription, SubscriptionBuilder, TryRecvError,
+};
+pub use topic::{Forward, Refusal, Report, Topic};

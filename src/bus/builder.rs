@@ -1,0 +1,197 @@
+//! How a bus is to be: plain options with stated defaults, checked once.
+
+use super::shutdown::Shutdown;
+use super::types::Types;
+use super::{Bus, Inner};
+use crate::dispatch::fence::{Fence, PanicReport};
+use crate::dispatch::pool::{Pool, PoolConfig};
+use crate::dispatch::run_queue::SEATS_MAX;
+use crate::error::{ConfigError, Error, check_name};
+use crate::message::SubscriptionChange;
+use crate::sync::Arc;
+use crate::sync::time::Clock;
+use crate::topic::exchange::Exchange;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+type PanicHook = Box<dyn Fn(&PanicReport<'_>) + Send + Sync>;
+
+/// A bus in the making.
+///
+/// | option | default |
+/// | --- | --- |
+/// | [`workers`](Self::workers) | 1 to max(4, twice the processors), at most 64 |
+/// | [`grow_after`](Self::grow_after) | 2 ms |
+/// | [`idle_timeout`](Self::idle_timeout) | 20 s |
+/// | [`spin`](Self::spin) | none: a worker without work sleeps |
+/// | [`thread_name`](Self::thread_name) | `stasis-worker` |
+/// | [`node`](Self::node) | `local` |
+///
+/// ```
+/// use stasis_bus::Bus;
+/// let error = Bus::builder().workers(0..=4).build().unwrap_err();
+/// assert_eq!(error.to_string(), "workers (minimum) is 0; allowed are 1 to 4");
+/// ```
+#[must_use = "call build() to make the bus"]
+pub struct BusBuilder {
+    workers: RangeInclusive<usize>,
+    grow_after: Duration,
+    idle_timeout: Option<Duration>,
+    spin: Duration,
+    thread_name: String,
+    node: String,
+    declined: BTreeSet<String>,
+    on_panic: Option<PanicHook>,
+    manual: bool,
+}
+
+impl BusBuilder {
+    pub(super) fn new() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            workers: 1..=(2 * processors).clamp(4, SEATS_MAX),
+            grow_after: Duration::from_millis(2),
+            idle_timeout: Some(Duration::from_secs(20)),
+            spin: Duration::ZERO,
+            thread_name: "stasis-worker".to_owned(),
+            node: "local".to_owned(),
+            declined: BTreeSet::new(),
+            on_panic: None,
+            manual: false,
+        }
+    }
+
+    /// How few and how many threads run pool subscriptions. The minimum starts with the first work.
+    ///
+    /// The number bounds threads; it is no mutual exclusion between subscriptions: a worker that waits in
+    /// `publish_sync` or `join` has its place taken by another thread meanwhile.
+    pub fn workers(mut self, range: RangeInclusive<usize>) -> Self {
+        self.workers = range;
+        self
+    }
+
+    /// How long work may wait without any being taken before another worker starts: 100 us to 10 s.
+    pub fn grow_after(mut self, time: Duration) -> Self {
+        self.grow_after = time;
+        self
+    }
+
+    /// How long a worker above the minimum may be idle before it leaves; `None`: it stays.
+    pub fn idle_timeout(mut self, time: Option<Duration>) -> Self {
+        self.idle_timeout = time;
+        self
+    }
+
+    /// How long a worker looks for work before it sleeps: none to 1 s. Spinning saves the 5 to 10 us of a wake-up and
+    /// costs a processor meanwhile.
+    pub fn spin(mut self, time: Duration) -> Self {
+        self.spin = time;
+        self
+    }
+
+    /// What worker threads are called; each adds its number.
+    pub fn thread_name(mut self, name: impl Into<String>) -> Self {
+        self.thread_name = name.into();
+        self
+    }
+
+    /// What this node is called: the origin of messages that name no other.
+    pub fn node(mut self, name: impl Into<String>) -> Self {
+        self.node = name.into();
+        self
+    }
+
+    /// Messages of this type are made empty and delivered to nobody. Control types cannot be declined.
+    pub fn decline(mut self, type_name: impl Into<String>) -> Self {
+        self.declined.insert(type_name.into());
+        self
+    }
+
+    /// Called for every panic caught in user code, on the thread that caught it.
+    pub fn on_panic(mut self, hook: impl Fn(&PanicReport<'_>) + Send + Sync + 'static) -> Self {
+        self.on_panic = Some(Box::new(hook));
+        self
+    }
+
+    /// A bus without threads, for tests: [`Bus::run_until_idle`] runs everything on the calling thread, dedicated
+    /// subscriptions too, nothing ever waits, and the clock starts at zero and moves by [`Bus::advance`] alone.
+    pub fn manual(mut self) -> Self {
+        self.manual = true;
+        self
+    }
+
+    /// Makes the bus. No thread is started yet.
+    ///
+    /// # Errors
+    ///
+    /// If an option is out of its range or a name is refused: the error names the field, the value and what is allowed.
+    pub fn build(self) -> Result<Bus, Error> {
+        self.check()?;
+        let id = crate::ids::next();
+        let clock = Arc::new(if self.manual { Clock::manual() } else { Clock::real() });
+        let pool = Pool::new(PoolConfig {
+            workers_min: *self.workers.start(),
+            workers_max: *self.workers.end(),
+            grow_after: self.grow_after,
+            idle_timeout: self.idle_timeout,
+            spin: self.spin,
+            thread_name: self.thread_name,
+            manual: self.manual,
+        });
+        let types = Types::new(id, clock.clone(), self.declined, &self.node);
+        let changes = types.declare(SubscriptionChange::draft())?;
+        let fence = Arc::new(Fence::new(self.on_panic));
+        let exchange = Exchange::new(id, pool, clock, fence, changes);
+        let shutdown = Arc::new(Shutdown::new());
+        Ok(Bus::of(Arc::new(Inner { exchange, types, shutdown })))
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let (min, max) = (*self.workers.start(), *self.workers.end());
+        in_range("workers (maximum)", max as u64, 1..=SEATS_MAX as u64)?;
+        in_range("workers (minimum)", min as u64, 1..=max as u64)?;
+        in_range("grow_after in microseconds", micros(self.grow_after), 100..=10_000_000)?;
+        in_range("spin in microseconds", micros(self.spin), 0..=1_000_000)?;
+        if let Some(timeout) = self.idle_timeout {
+            in_range("idle_timeout in microseconds", micros(timeout), 1_000..=86_400_000_000)?;
+        }
+        good_name("thread_name", &self.thread_name)?;
+        good_name("node", &self.node)?;
+        for name in &self.declined {
+            good_name("decline", name)?;
+        }
+        match self.declined.contains(SubscriptionChange::TYPE_NAME) {
+            true => Err(ConfigError::DeclinedControl { name: SubscriptionChange::TYPE_NAME.to_owned() }),
+            false => Ok(()),
+        }
+    }
+}
+
+fn in_range(field: &'static str, value: u64, allowed: RangeInclusive<u64>) -> Result<(), ConfigError> {
+    match allowed.contains(&value) {
+        true => Ok(()),
+        false => Err(ConfigError::OutOfRange { field, value, allowed }),
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn good_name(field: &'static str, value: &str) -> Result<(), ConfigError> {
+    check_name(value).map_err(|why| ConfigError::BadName { field, value: value.to_owned(), why })
+}
+
+impl fmt::Debug for BusBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BusBuilder")
+            .field("workers", &self.workers)
+            .field("grow_after", &self.grow_after)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("spin", &self.spin)
+            .field("manual", &self.manual)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,253 @@
+//! The end of a bus.
+//!
+//! 1. Publishing from outside ends: publishers get `Closed`, those that wait for room return.
+//! 2. Handlers may go on publishing while mailboxes drain, until the bus is *quiet*: two looks in a row find every
+//!    mailbox idle and no index moved (one look is not enough: A idle, B publishes to A, B idle).
+//! 3. Then, or at the deadline, every subscription ends and gets its final message; at the deadline what is still
+//!    queued is thrown away and counted as missed.
+//! 4. Threads are joined. Whoever did not finish is named; its thread is left behind.
+
+use super::{Bus, Inner};
+use crate::dispatch::frames;
+use crate::dispatch::latch::Latch;
+use crate::error::ShutdownError;
+use crate::message::EndReason;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::time::Deadline;
+use crate::sync::{Arc, Mutex, thread};
+use crate::topic::exchange::{Exchange, Phase};
+use crate::topic::member::Member;
+use std::fmt;
+use std::time::Duration;
+
+/// How often the drain looks.
+const LOOK_EVERY: Duration = Duration::from_micros(200);
+/// What the final messages may take, beyond the deadline.
+const FAREWELL: Duration = Duration::from_millis(250);
+/// How long a bus drains whose last handle was dropped.
+const UNATTENDED: Duration = Duration::from_secs(10);
+
+/// A subscription that had not finished when the deadline came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Straggler {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub id: u64,
+    /// How many messages were still queued; they count as missed.
+    pub queued: u64,
+    /// Whether its handler had returned by the end: if not, its thread is left behind.
+    pub ended: bool,
+}
+
+/// How a shutdown went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Subscriptions that were ended.
+    pub ended: usize,
+    /// Those that had not finished in time.
+    pub stragglers: Vec<Straggler>,
+    /// Threads that are left behind, by name.
+    pub threads_left: Vec<String>,
+}
+
+impl ShutdownReport {
+    /// Whether everything queued was handled and no thread is left.
+    pub fn is_clean(&self) -> bool {
+        self.stragglers.is_empty() && self.threads_left.is_empty()
+    }
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} subscriptions ended", self.ended)?;
+        for Straggler { name, id, queued, ended } in &self.stragglers {
+            let state = if *ended { "ended late" } else { "still in its handler" };
+            write!(f, "; {name}#{id} {state}, {queued} messages missed")?;
+        }
+        match self.threads_left.as_slice() {
+            [] => Ok(()),
+            left => write!(f, "; threads left behind: {}", left.join(", ")),
+        }
+    }
+}
+
+/// One bus's end: begun once, waited for by many.
+pub(super) struct Shutdown {
+    begun: AtomicBool,
+    over: Latch<()>,
+    report: Mutex<ShutdownReport>,
+}
+
+impl Shutdown {
+    pub(super) fn new() -> Self {
+        Self { begun: AtomicBool::new(false), over: Latch::new(), report: Mutex::new(ShutdownReport::default()) }
+    }
+
+    /// True for one caller.
+    fn begin(&self) -> bool {
+        !self.begun.swap(true, Ordering::AcqRel)
+    }
+
+    fn run(&self, exchange: &Arc<Exchange>, deadline: Deadline) {
+        let report = end(exchange, deadline);
+        *self.report.lock() = report;
+        self.over.set(());
+    }
+}
+
+impl Bus {
+    /// Ends the bus: publishing from outside ends at once, what is queued is handled (handlers may go on publishing),
+    /// then every subscription gets its final message, and all threads are joined.
+    ///
+    /// At the deadline it does not wait any longer: queues are thrown away and counted as missed, and whoever is still
+    /// in its handler is named in the report and left behind. A stream that nobody reads holds it up to the deadline.
+    /// A second call waits for the first. After it no message, topic or thread of the bus is left but what the user
+    /// keeps, and those left behind.
+    ///
+    /// # Errors
+    ///
+    /// From inside a handler of this bus it starts the same and returns [`ShutdownError::InHandler`] at once.
+    pub fn shutdown(&self, deadline: Duration) -> Result<ShutdownReport, ShutdownError> {
+        let shutdown = &self.0.shutdown;
+        if frames::inside(self.exchange().id) {
+            end_in_background(&self.0.exchange, shutdown, deadline);
+            return Err(ShutdownError::InHandler);
+        }
+        if shutdown.begin() {
+            shutdown.run(self.exchange(), Deadline::after(Some(deadline)));
+        } else if shutdown.over.wait(Deadline::after(Some(deadline + FAREWELL * 2))).is_none() {
+            return Err(ShutdownError::StillRunning(deadline));
+        }
+        Ok(shutdown.report.lock().clone())
+    }
+}
+
+impl Drop for Inner {
+    /// The last handle is gone: the same end, without waiting for it.
+    fn drop(&mut self) {
+        end_in_background(&self.exchange, &self.shutdown, UNATTENDED);
+    }
+}
+
+fn end_in_background(exchange: &Arc<Exchange>, shutdown: &Arc<Shutdown>, deadline: Duration) {
+    if !shutdown.begin() {
+        return;
+    }
+    exchange.enter_phase(Phase::Draining);
+    if exchange.pool.is_manual() || exchange.members().is_empty() && exchange.pool.workers() == 0 {
+        // Nothing runs by itself: the end costs no thread.
+        return shutdown.run(exchange, Deadline::after(Some(Duration::ZERO)));
+    }
+    let (ours, its) = (exchange.clone(), shutdown.clone());
+    let started = thread::spawn("stasis-shutdown".to_owned(), move || {
+        its.run(&ours, Deadline::after(Some(deadline)));
+    });
+    if started.is_err() {
+        // No thread to be had: begin the end, and leave it at that.
+        exchange.enter_phase(Phase::Over);
+        exchange.members().iter().for_each(|member| {
+            member.end(EndReason::ShutDown);
+        });
+    }
+}
+
+fn end(exchange: &Arc<Exchange>, deadline: Deadline) -> ShutdownReport {
+    exchange.enter_phase(Phase::Draining);
+    exchange.members().iter().for_each(|member| member.release_waiting());
+    let quiet = drain(exchange, deadline);
+    exchange.enter_phase(Phase::Over);
+    let members = exchange.members();
+    let mut late = if quiet { Vec::new() } else { cut_off(&members) };
+    for member in &members {
+        member.end(EndReason::ShutDown);
+    }
+    let farewell = Deadline::after(Some(deadline.left().unwrap_or_default() + FAREWELL));
+    wait_for_finals(exchange, &members, farewell);
+    note_unfinished(&members, &mut late);
+    exchange.drop_forwards();
+    let mut threads_left = exchange.pool.stop(farewell);
+    threads_left.extend(stop_dedicated(exchange, &late, farewell));
+    ShutdownReport { ended: members.len(), stragglers: late, threads_left }
+}
+
+/// Waits until the bus is quiet. False: the deadline came first.
+fn drain(exchange: &Exchange, deadline: Deadline) -> bool {
+    let mut before = None;
+    loop {
+        if exchange.pool.is_manual() {
+            exchange.pool.run_until_idle();
+        }
+        let now = look(exchange);
+        if now.is_some() && now == before {
+            return true;
+        }
+        // A manual bus runs on this very thread: what is not idle now is a stream that nobody reads.
+        if deadline.passed() || (exchange.pool.is_manual() && before.is_some() && now.is_none()) {
+            return false;
+        }
+        before = now.or(Some(0)).filter(|_| now.is_some() || exchange.pool.is_manual());
+        if !exchange.pool.is_manual() {
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+}
+
+/// `Some`: every mailbox is idle, and so much was accepted in all.
+fn look(exchange: &Exchange) -> Option<u64> {
+    let members = exchange.members();
+    let idle = members.iter().all(|member| member.is_idle());
+    idle.then(|| members.iter().map(|member| member.accepted()).sum())
+}
+
+/// The deadline came: throws queues away, and notes whose.
+fn cut_off(members: &[Arc<Member>]) -> Vec<Straggler> {
+    let late = members.iter().filter(|member| !member.is_idle());
+    late.map(|member| Straggler {
+        name: member.profile().name.to_string(),
+        id: member.id(),
+        queued: member.discard(),
+        ended: true,
+    })
+    .collect()
+}
+
+/// Waits until every handler has had its final message. Streams are read by others, or not at all: not by us.
+fn wait_for_finals(exchange: &Exchange, members: &[Arc<Member>], deadline: Deadline) {
+    for member in members.iter().filter(|member| member.runs_on_bus()) {
+        while !member.done().is_set() && !deadline.passed() {
+            if exchange.pool.is_manual() && exchange.pool.run_until_idle() == 0 {
+                break;
+            }
+            let _ = member.done().wait(Deadline::after(Some(LOOK_EVERY)));
+        }
+    }
+}
+
+fn note_unfinished(members: &[Arc<Member>], late: &mut Vec<Straggler>) {
+    for member in members.iter().filter(|member| member.runs_on_bus() && !member.done().is_set()) {
+        match late.iter_mut().find(|known| known.id == member.id()) {
+            Some(known) => known.ended = false,
+            None => late.push(Straggler {
+                name: member.profile().name.to_string(),
+                id: member.id(),
+                queued: member.discard(),
+                ended: false,
+            }),
+        }
+    }
+}
+
+/// Joins the threads of dedicated subscriptions; names those that are stuck.
+fn stop_dedicated(exchange: &Exchange, late: &[Straggler], deadline: Deadline) -> Vec<String> {
+    while !exchange.reap_threads() {
+        if deadline.passed() {
+            let stuck = exchange.abandon_threads();
+            return late.iter().filter(|s| stuck.contains(&s.id)).map(|s| s.name.clone()).collect();
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    Vec::new()
+}
