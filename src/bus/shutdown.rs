@@ -175,23 +175,22 @@ fn end(exchange: &Arc<Exchange>, deadline: Deadline) -> ShutdownReport {
 
 /// Waits until the bus is quiet. False: the deadline came first.
 fn drain(exchange: &Exchange, deadline: Deadline) -> bool {
+    if exchange.pool.is_manual() {
+        // Everything runs on this very thread: what is not idle afterwards is a stream that nobody reads.
+        exchange.pool.run_until_idle();
+        return look(exchange).is_some();
+    }
     let mut before = None;
     loop {
-        if exchange.pool.is_manual() {
-            exchange.pool.run_until_idle();
-        }
         let now = look(exchange);
         if now.is_some() && now == before {
             return true;
         }
-        // A manual bus runs on this very thread: what is not idle now is a stream that nobody reads.
-        if deadline.passed() || (exchange.pool.is_manual() && before.is_some() && now.is_none()) {
+        if deadline.passed() {
             return false;
         }
-        before = now.or(Some(0)).filter(|_| now.is_some() || exchange.pool.is_manual());
-        if !exchange.pool.is_manual() {
-            thread::sleep(LOOK_EVERY);
-        }
+        before = now;
+        thread::sleep(LOOK_EVERY);
     }
 }
 
@@ -216,7 +215,7 @@ fn cut_off(members: &[Arc<Member>]) -> Vec<Straggler> {
 
 /// Waits until every handler has had its final message. Streams are read by others, or not at all: not by us.
 fn wait_for_finals(exchange: &Exchange, members: &[Arc<Member>], deadline: Deadline) {
-    for member in members.iter().filter(|member| member.runs_on_bus()) {
+    for member in members.iter().filter(|member| member.is_run()) {
         while !member.done().is_set() && !deadline.passed() {
             if exchange.pool.is_manual() && exchange.pool.run_until_idle() == 0 {
                 break;
@@ -227,7 +226,7 @@ fn wait_for_finals(exchange: &Exchange, members: &[Arc<Member>], deadline: Deadl
 }
 
 fn note_unfinished(members: &[Arc<Member>], late: &mut Vec<Straggler>) {
-    for member in members.iter().filter(|member| member.runs_on_bus() && !member.done().is_set()) {
+    for member in members.iter().filter(|member| member.is_run() && !member.done().is_set()) {
         match late.iter_mut().find(|known| known.id == member.id()) {
             Some(known) => known.ended = false,
             None => late.push(Straggler {

@@ -3,6 +3,7 @@
 //! Marks are of the thread, not of a bus, so that waiting across two buses is seen as well. A stack of frames lives
 //! on the thread's own stack; the thread-local holds the top.
 
+use crate::sync::local;
 use std::cell::{Cell, RefCell};
 use std::ptr;
 
@@ -17,11 +18,11 @@ pub(crate) struct Frame {
     below: *const Frame,
 }
 
-thread_local! {
-    static TOP: Cell<*const Frame> = const { Cell::new(ptr::null()) };
-    static DEPTH: Cell<u32> = const { Cell::new(0) };
+local! {
+    static TOP: Cell<*const Frame> = Cell::new(ptr::null());
+    static DEPTH: Cell<u32> = Cell::new(0);
     /// Serial mailboxes whose turn this thread took and has not run yet.
-    static HELD: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    static HELD: RefCell<Vec<u64>> = RefCell::new(Vec::new());
 }
 
 /// Runs `code` marked as user code of subscription `id` on `bus`.

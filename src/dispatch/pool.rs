@@ -15,7 +15,7 @@ use super::job::{Budget, Ready};
 use super::run_queue::{RunQueue, Standby, Woken};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::time::Deadline;
-use crate::sync::{Arc, Mutex, Parker, Unparker, thread};
+use crate::sync::{Arc, Mutex, Parker, Unparker, local, thread};
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -63,9 +63,9 @@ struct Crew {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoSeat;
 
-thread_local! {
+local! {
     /// The pool and seat of the calling worker.
-    static SEAT: RefCell<Option<(Arc<Pool>, usize)>> = const { RefCell::new(None) };
+    static SEAT: RefCell<Option<(Arc<Pool>, usize)>> = RefCell::new(None);
 }
 
 impl Pool {

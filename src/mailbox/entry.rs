@@ -77,21 +77,11 @@ impl Entry {
         }
     }
 
-    pub(crate) fn is_awaited(&self) -> bool {
-        matches!(self, Self::Awaited(_))
-    }
-
     /// The handler has returned.
     #[inline]
     pub(crate) fn handled(&self) {
         if let Self::Awaited(envelope) = self {
             envelope.receipt.set(SyncOutcome::Handled);
         }
-    }
-
-    /// The message alone; a waiter is told that it was handled.
-    pub(crate) fn into_message(self) -> Message {
-        self.handled();
-        self.message().clone()
     }
 }

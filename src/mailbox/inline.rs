@@ -97,10 +97,6 @@ impl Inline {
         self.end.compare_exchange(0, reason.code(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.end.load(Ordering::Relaxed) != 0
-    }
-
     /// The final call, then the handler goes, then the bus forgets it, then who waits is told.
     ///
     /// # Safety

@@ -166,6 +166,12 @@ impl Reader {
         self.mailbox.done.set(());
     }
 
+    /// Whether everything that came was read.
+    pub(crate) fn is_drained(&self) -> bool {
+        let place = self.place.lock();
+        place.group.len() == 0 && self.mailbox.depth() == 0
+    }
+
     /// Throws everything queued away, counted as missed.
     pub(crate) fn throw_away(&self) {
         let mut thrown = Vec::new();

@@ -25,7 +25,7 @@ use model as imp;
 #[cfg(not(bus_loom))]
 use real as imp;
 
-pub(crate) use imp::{Backlog, Snapshot, SnapshotGuard, UnsafeCell, atomic, hint, thread};
+pub(crate) use imp::{Backlog, Snapshot, SnapshotGuard, UnsafeCell, atomic, hint, local, thread};
 pub(crate) use parker::{Parker, Unparker};
 pub(crate) use std::sync::{Arc, Weak};
 pub(crate) use waker::WakerCell;

@@ -13,7 +13,7 @@ pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
 
 pub(crate) mod atomic {
     pub(crate) use loom::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence,
     };
 }
 
@@ -62,6 +62,14 @@ pub(crate) mod thread {
 }
 
 pub(crate) use loom::cell::UnsafeCell;
+
+/// Thread-locals of the modelled threads, which all live on one thread of the system.
+macro_rules! local {
+    ($($(#[$doc:meta])* static $name:ident: $of:ty = $first:expr;)+) => {
+        loom::thread_local! { $($(#[$doc])* static $name: $of = $first;)+ }
+    };
+}
+pub(crate) use local;
 
 /// Stand-in for arc-swap: an arena that only grows, and one modelled index into it.
 pub(crate) struct Snapshot<T> {

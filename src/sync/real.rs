@@ -8,7 +8,7 @@ pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 
 pub(crate) mod atomic {
     pub(crate) use std::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence,
     };
 }
 
@@ -48,6 +48,14 @@ pub(crate) mod thread {
         Builder::new().name(name).spawn(body).map(JoinHandle)
     }
 }
+
+/// Thread-locals with a constant first value.
+macro_rules! local {
+    ($($(#[$doc:meta])* static $name:ident: $of:ty = $first:expr;)+) => {
+        std::thread_local! { $($(#[$doc])* static $name: $of = const { $first };)+ }
+    };
+}
+pub(crate) use local;
 
 /// A cell whose accesses loom can check.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use super::TopicCore;
 use crate::dispatch::latch::Latch;
 use crate::dispatch::pool::{self, NoSeat};
 use crate::dispatch::waits::{self, Circle};
-use crate::mailbox::{Consumer, Dispatch, Ending, Filter, Inline, Mailbox, Profile, Reader};
+use crate::mailbox::{Dispatch, Ending, Filter, Inline, Mailbox, Profile, Reader};
 use crate::message::{Change, EndReason, Message, SubscriptionChange};
 use crate::queue::Close;
 use crate::stats::{Delay, SubscriptionStats};
@@ -194,7 +194,11 @@ impl Member {
 
     /// Nothing waits and nobody runs it. Inline: nothing to wait for.
     pub(crate) fn is_idle(&self) -> bool {
-        self.mailbox().is_none_or(|mailbox| mailbox.is_idle())
+        match &self.sink {
+            Sink::Mailbox(mailbox) => mailbox.is_idle(),
+            Sink::Stream(reader) => reader.is_drained(),
+            Sink::Inline(_) => true,
+        }
     }
 
     pub(crate) fn accepted(&self) -> u64 {
@@ -225,9 +229,9 @@ impl Member {
         }
     }
 
-    /// Whether its consumer is a thread of the bus, which a shutdown can wait for.
-    pub(crate) fn runs_on_bus(&self) -> bool {
-        self.mailbox().is_some_and(|mailbox| !matches!(mailbox.consumer(), Consumer::Stream(_)))
+    /// Whether its end comes by itself. A stream's comes when somebody reads it.
+    pub(crate) fn is_run(&self) -> bool {
+        !matches!(self.sink, Sink::Stream(_))
     }
 
     pub(crate) fn stats(&self) -> SubscriptionStats {

@@ -21,7 +21,7 @@ use crate::dispatch::frames;
 use crate::mailbox::{Consumer, Entry, Inline, Mailbox, Offer, Patience, Receipt};
 use crate::message::Message;
 use crate::message::kind::Kind;
-use crate::sync::{Arc, SnapshotGuard};
+use crate::sync::{Arc, SnapshotGuard, local};
 use crate::sync::atomic::Ordering;
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -477,10 +477,10 @@ fn is_new(
     visited.get_or_insert_with(|| reached.iter().map(|reached| reached.topic).collect()).insert(topic)
 }
 
-thread_local! {
+local! {
     /// Kept between publishes so that collecting does not allocate; a nested publish makes its own.
-    static SCRATCH: Cell<Vec<Reached>> = const { Cell::new(Vec::new()) };
-    static SPARE_TURNS: Cell<Vec<*const Mailbox>> = const { Cell::new(Vec::new()) };
+    static SCRATCH: Cell<Vec<Reached>> = Cell::new(Vec::new());
+    static SPARE_TURNS: Cell<Vec<*const Mailbox>> = Cell::new(Vec::new());
 }
 
 fn take_scratch() -> Vec<Reached> {
