@@ -140,11 +140,11 @@ impl BusBuilder {
             thread_name: self.thread_name,
             manual: self.manual,
         });
-        let types = Types::new(id, clock.clone(), self.declined, &self.node);
+        let types = Arc::new(Types::new(id, clock.clone(), self.declined, &self.node));
         let changes = types.declare(SubscriptionChange::draft())?;
         let fence = Arc::new(Fence::new(self.on_panic));
         let exchange = Exchange::new(id, pool, clock, fence, changes);
-        let shutdown = Arc::new(Shutdown::new());
+        let shutdown = Arc::new(Shutdown::new(exchange.clone(), types.clone()));
         Ok(Bus::of(Arc::new(Inner { exchange, types, shutdown })))
     }
 

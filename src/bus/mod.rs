@@ -45,7 +45,7 @@ pub struct Bus(Arc<Inner>);
 /// What the clones of a bus share; its drop is the end.
 pub(crate) struct Inner {
     pub(crate) exchange: Arc<Exchange>,
-    types: Types,
+    types: Arc<Types>,
     shutdown: Arc<Shutdown>,
 }
 

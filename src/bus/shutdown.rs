@@ -7,6 +7,7 @@
 //!    queued is thrown away and counted as missed.
 //! 4. Threads are joined. Whoever did not finish is named; its thread is left behind.
 
+use super::types::Types;
 use super::{Bus, Inner};
 use crate::dispatch::frames;
 use crate::dispatch::latch::Latch;
@@ -76,14 +77,17 @@ impl fmt::Display for ShutdownReport {
 
 /// One bus's end: begun once, waited for by many.
 pub(super) struct Shutdown {
+    exchange: Arc<Exchange>,
+    types: Arc<Types>,
     begun: AtomicBool,
     over: Latch<()>,
     report: Mutex<ShutdownReport>,
 }
 
 impl Shutdown {
-    pub(super) fn new() -> Self {
-        Self { begun: AtomicBool::new(false), over: Latch::new(), report: Mutex::new(ShutdownReport::default()) }
+    pub(super) fn new(exchange: Arc<Exchange>, types: Arc<Types>) -> Self {
+        let report = Mutex::new(ShutdownReport::default());
+        Self { exchange, types, begun: AtomicBool::new(false), over: Latch::new(), report }
     }
 
     /// True for one caller.
@@ -91,10 +95,33 @@ impl Shutdown {
         !self.begun.swap(true, Ordering::AcqRel)
     }
 
-    fn run(&self, exchange: &Arc<Exchange>, deadline: Deadline) {
-        let report = end(exchange, deadline);
+    fn run(&self, deadline: Deadline) {
+        let report = end(&self.exchange, deadline);
+        self.types.close();
         *self.report.lock() = report;
         self.over.set(());
+    }
+
+    /// Begins it, if nobody has, and does not wait for its end.
+    pub(super) fn run_in_background(self: &Arc<Self>, deadline: Duration) {
+        if !self.begin() {
+            return;
+        }
+        let exchange = &self.exchange;
+        exchange.enter_phase(Phase::Draining);
+        if exchange.pool.is_manual() || (exchange.members().is_empty() && exchange.pool.workers() == 0) {
+            // Nothing runs by itself: the end costs no thread.
+            return self.run(Deadline::after(Some(Duration::ZERO)));
+        }
+        let its = self.clone();
+        let body = move || its.run(Deadline::after(Some(deadline)));
+        if thread::spawn("stasis-shutdown".to_owned(), body).is_err() {
+            // No thread to be had: begin the end, and leave it at that.
+            exchange.enter_phase(Phase::Over);
+            exchange.members().iter().for_each(|member| {
+                member.end(EndReason::ShutDown);
+            });
+        }
     }
 }
 
@@ -113,11 +140,11 @@ impl Bus {
     pub fn shutdown(&self, deadline: Duration) -> Result<ShutdownReport, ShutdownError> {
         let shutdown = &self.0.shutdown;
         if frames::inside(self.exchange().id) {
-            end_in_background(&self.0.exchange, shutdown, deadline);
+            shutdown.run_in_background(deadline);
             return Err(ShutdownError::InHandler);
         }
         if shutdown.begin() {
-            shutdown.run(self.exchange(), Deadline::after(Some(deadline)));
+            shutdown.run(Deadline::after(Some(deadline)));
         } else if shutdown.over.wait(Deadline::after(Some(deadline + FAREWELL * 2))).is_none() {
             return Err(ShutdownError::StillRunning(deadline));
         }
@@ -128,29 +155,7 @@ impl Bus {
 impl Drop for Inner {
     /// The last handle is gone: the same end, without waiting for it.
     fn drop(&mut self) {
-        end_in_background(&self.exchange, &self.shutdown, UNATTENDED);
-    }
-}
-
-fn end_in_background(exchange: &Arc<Exchange>, shutdown: &Arc<Shutdown>, deadline: Duration) {
-    if !shutdown.begin() {
-        return;
-    }
-    exchange.enter_phase(Phase::Draining);
-    if exchange.pool.is_manual() || exchange.members().is_empty() && exchange.pool.workers() == 0 {
-        // Nothing runs by itself: the end costs no thread.
-        return shutdown.run(exchange, Deadline::after(Some(Duration::ZERO)));
-    }
-    let (ours, its) = (exchange.clone(), shutdown.clone());
-    let started = thread::spawn("stasis-shutdown".to_owned(), move || {
-        its.run(&ours, Deadline::after(Some(deadline)));
-    });
-    if started.is_err() {
-        // No thread to be had: begin the end, and leave it at that.
-        exchange.enter_phase(Phase::Over);
-        exchange.members().iter().for_each(|member| {
-            member.end(EndReason::ShutDown);
-        });
+        self.shutdown.run_in_background(UNATTENDED);
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Bus;
 use crate::error::{TypeError, check_name};
 use crate::message::kind::{Draft, Environment, Kind};
+use crate::message::home;
 use crate::message::{AmiEvent, Message, MessageType, Origin, TypeInfo};
 use crate::sync::time::Clock;
 use crate::sync::{Arc, Mutex};
@@ -55,6 +56,13 @@ impl Types {
         let made = draft.finish(environment);
         kinds.insert(made.name().into(), made.kind().clone());
         Ok(made)
+    }
+
+    /// The bus has ended: no memory of messages is kept for it any more.
+    pub(super) fn close(&self) {
+        let kinds: Vec<_> = self.kinds.lock().values().cloned().collect();
+        kinds.iter().for_each(|kind| kind.close_home());
+        home::forget_blocks();
     }
 
     pub(super) fn find(&self, name: &str) -> Option<Arc<Kind>> {

@@ -11,8 +11,10 @@
 //! leaves when it is done. So a pool of one worker makes progress through any chain of waits, and a worker never runs
 //! one job on top of another.
 
+use super::frames;
 use super::job::{Budget, Ready};
 use super::run_queue::{RunQueue, Standby, Woken};
+use crate::message::home;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::time::Deadline;
 use crate::sync::{Arc, Mutex, Parker, Unparker, local, thread};
@@ -166,6 +168,7 @@ impl Pool {
     /// A worker's life, from taking `seat` to leaving it.
     fn work(self: Arc<Self>, seat: usize) {
         let parker = Parker::current();
+        home::send_messages_home();
         self.queue.sit(seat, &parker);
         SEAT.with(|mine| *mine.borrow_mut() = Some((self.clone(), seat)));
         let mut busy_in_a_row = 0;
@@ -214,6 +217,7 @@ impl Pool {
         if self.spin() {
             return true;
         }
+        frames::enter(0, 0, home::drop_dead);
         match self.queue.sleep(seat, parker, self.config.idle_timeout, || self.is_stopping()) {
             Woken::Look => true,
             Woken::TimedOut => !self.leave(seat),

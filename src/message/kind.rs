@@ -1,6 +1,7 @@
 //! Message types: named, typed handles, with the forms their messages can take.
 
-use super::packet::{Header, drop_packet};
+use super::home::Home;
+use super::packet::Layouts;
 use super::{AmiEvent, Message, Origin, Timestamp};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +11,6 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::BitOr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr::NonNull;
 
 /// A set of forms that a message can take.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -58,7 +58,6 @@ impl fmt::Debug for Formatters {
 #[cfg(feature = "json")]
 type ToJson = Box<dyn Fn(&Message) -> Option<serde_json::Value> + Send + Sync>;
 type ToAmi = Box<dyn Fn(&Message) -> Option<AmiEvent> + Send + Sync>;
-type DropPacket = unsafe fn(NonNull<Header>) -> Result<(), Box<dyn Any + Send>>;
 
 /// What all messages of one type share.
 pub(crate) struct Kind {
@@ -67,7 +66,8 @@ pub(crate) struct Kind {
     id: u32,
     name: Box<str>,
     value: TypeId,
-    drop_packet: DropPacket,
+    layouts: Layouts,
+    home: Home,
     declined: bool,
     exact_time: bool,
     local: Option<Origin>,
@@ -118,29 +118,29 @@ impl Kind {
         self.panics.load(Ordering::Relaxed)
     }
 
-    fn caught<R>(&self, code: impl FnOnce() -> R) -> Option<R> {
-        let result = catch_unwind(AssertUnwindSafe(code));
-        self.count(result)
+    pub(super) fn layouts(&self) -> &Layouts {
+        &self.layouts
     }
 
-    fn count<R>(&self, result: Result<R, Box<dyn Any + Send>>) -> Option<R> {
-        match result {
-            Ok(value) => Some(value),
-            Err(payload) => {
-                self.panics.fetch_add(1, Ordering::Relaxed);
-                // Even the payload's drop is foreign code.
-                let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
-                None
-            }
-        }
+    pub(super) fn home(&self) -> &Home {
+        &self.home
     }
 
-    /// # Safety
-    ///
-    /// `header` is the last pointer to a message that this type made.
-    pub(super) unsafe fn drop_packet(&self, header: NonNull<Header>) {
-        // SAFETY: as the caller says; the function was chosen for the same `T` as every `make`.
-        self.count(unsafe { (self.drop_packet)(header) });
+    /// The bus ends: messages that come back later free themselves.
+    pub(crate) fn close_home(&self) {
+        self.home.close();
+    }
+
+    /// Runs foreign code; a panic is counted.
+    pub(super) fn caught<R>(&self, code: impl FnOnce() -> R) -> Option<R> {
+        catch_unwind(AssertUnwindSafe(code)).map_err(|payload| self.count(payload)).ok()
+    }
+
+    #[cold]
+    fn count(&self, payload: Box<dyn Any + Send>) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+        // Even the payload's drop is foreign code.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
     }
 }
 
@@ -203,7 +203,8 @@ impl<T: Send + Sync + 'static> Draft<T> {
             id,
             name: self.name.into_boxed_str(),
             value: TypeId::of::<T>(),
-            drop_packet: drop_packet::<T>,
+            layouts: Layouts::of::<T>(),
+            home: Home::new(),
             declined,
             exact_time: self.exact_time,
             local,

@@ -3,12 +3,14 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`packet`] | the allocation: header, count, value |
+//! | [`home`] | where the memory comes back to, and when values are dropped |
 //! | [`kind`] | the named, typed handle that makes and reads messages |
 //! | [`ami`] | the manager-protocol form of a message, safe against injection |
 //! | [`change`] | the control message that tells of a subscription's beginning and end |
 
 pub(crate) mod ami;
 pub(crate) mod change;
+pub(crate) mod home;
 pub(crate) mod kind;
 pub(crate) mod packet;
 

@@ -1,35 +1,47 @@
 //! One allocation per message: a header with an intrusive count, then the value.
 //!
 //! ```text
-//! Message ──► | refs | kind | timestamp | origin | flags | trace | next | value … |
+//! Message ──► | refs | kind | timestamp | origin | declined | maker | trace | next | value … |
 //! ```
 //!
 //! A publish adds references for all takers in one atomic addition and hands out bare pointers; a ring slot is 8
-//! bytes. `trace` is room for a trace context, `next` for chains of returned messages: both would change every size
-//! class if they came later.
+//! bytes. Blocks are used again (see [`home`]). `trace` is room for a trace context, which would change every size
+//! class if it came later.
 
+use super::home;
 use super::kind::Kind;
 use super::{Origin, Timestamp};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicUsize, Ordering, fence};
-use std::any::Any;
+use std::alloc::{Layout, dealloc};
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 #[repr(C)]
 pub(super) struct Header {
     refs: AtomicUsize,
+    /// Counted: from the block's allocation to its return to the allocator, however often it is used again.
     kind: NonNull<Kind>,
     timestamp: Timestamp,
     /// 0: none.
     origin: u32,
     /// The type was declined: there is no value.
     declined: bool,
+    /// The thread that made the message.
+    pub(super) maker: u64,
     _trace: u64,
-    _next: usize,
+    /// In a chain: the next block.
+    pub(super) next: *mut Header,
+}
+
+impl Header {
+    #[inline]
+    pub(super) fn kind(&self) -> &Kind {
+        // SAFETY: the block holds a reference to its type until it is freed.
+        unsafe { self.kind.as_ref() }
+    }
 }
 
 #[repr(C)]
@@ -66,13 +78,27 @@ unsafe impl Sync for Message {}
 
 impl Message {
     /// A message of `kind` that carries `value`. Sound only through `MessageType<T>`, which pairs the two.
+    #[inline]
     pub(super) fn make<T: Send + Sync + 'static>(
         kind: &Arc<Kind>,
         value: T,
         timestamp: Timestamp,
         origin: Option<Origin>,
     ) -> Self {
-        Self::allocate(kind, value, timestamp, origin, false)
+        let Some(block) = home::take_block(kind) else {
+            return Self::allocate(kind, value, timestamp, origin, false);
+        };
+        let packet = block.cast::<Packet<T>>().as_ptr();
+        // SAFETY: a bare block of this kind is a `Packet<T>` with its header in place and no value, and it is ours.
+        unsafe {
+            let header = &mut (*packet).header;
+            header.refs = AtomicUsize::new(1);
+            header.timestamp = timestamp;
+            header.origin = origin.map_or(0, |origin| origin.0.get());
+            header.maker = home::maker();
+            (&raw mut (*packet).value).write(value);
+        }
+        Self(block)
     }
 
     /// What a declined type makes: nothing to read, delivered to nobody.
@@ -80,6 +106,7 @@ impl Message {
         Self::allocate(kind, (), Timestamp::default(), None, true)
     }
 
+    #[cold]
     fn allocate<T>(
         kind: &Arc<Kind>,
         value: T,
@@ -87,7 +114,6 @@ impl Message {
         origin: Option<Origin>,
         declined: bool,
     ) -> Self {
-        // Every allocation holds one reference to its type.
         let kind = Arc::into_raw(kind.clone()).cast_mut();
         let header = Header {
             refs: AtomicUsize::new(1),
@@ -96,8 +122,9 @@ impl Message {
             timestamp,
             origin: origin.map_or(0, |origin| origin.0.get()),
             declined,
+            maker: home::maker(),
             _trace: 0,
-            _next: 0,
+            next: ptr::null_mut(),
         };
         let packet = Box::new(Packet { header, value });
         // SAFETY: a box is never null; `repr(C)` puts the header first.
@@ -112,8 +139,7 @@ impl Message {
 
     #[inline]
     pub(crate) fn kind(&self) -> &Kind {
-        // SAFETY: the allocation holds a reference to its type until it is freed.
-        unsafe { self.header().kind.as_ref() }
+        self.header().kind()
     }
 
     /// The value, if it is of the type that `kind` stands for.
@@ -124,7 +150,7 @@ impl Message {
     #[inline]
     pub(super) unsafe fn read<T>(&self, kind: &Kind) -> Option<&T> {
         let header = self.header();
-        if !std::ptr::eq(header.kind.as_ptr(), kind) || header.declined {
+        if !ptr::eq(header.kind.as_ptr(), kind) || header.declined {
             return None;
         }
         // SAFETY: made by `kind`, not declined, so this is a `Packet<T>`, says the caller.
@@ -225,7 +251,7 @@ impl Message {
     /// `word` came from `into_word` or `share`, and stands for a reference that nobody else has.
     #[inline]
     pub(crate) unsafe fn from_word(word: NonZeroUsize) -> Self {
-        let header = std::ptr::with_exposed_provenance_mut::<Header>(word.get());
+        let header = ptr::with_exposed_provenance_mut::<Header>(word.get());
         // SAFETY: not zero.
         Self(unsafe { NonNull::new_unchecked(header) })
     }
@@ -237,28 +263,64 @@ impl Message {
     unsafe fn free(&self) {
         // ORDERING(message.refs): Acquire; pairs with every Release above: all use of the value is over.
         fence(Ordering::Acquire);
-        let header = self.header();
-        let declined = header.declined;
-        // SAFETY: the count leaked in `allocate`.
-        let kind = unsafe { Arc::from_raw(header.kind.as_ptr()) };
-        match declined {
-            // SAFETY: made by `make_declined` with a `()`.
-            true => drop(unsafe { Box::from_raw(self.0.cast::<Packet<()>>().as_ptr()) }),
-            // SAFETY: made by `make` of this kind; the function was chosen there for the same `T`.
-            false => unsafe { kind.drop_packet(self.0) },
+        match self.header().declined {
+            // SAFETY: made by `make_declined` with a `()`; the count of its type was leaked there.
+            true => unsafe {
+                drop(Arc::from_raw(self.header().kind.as_ptr()));
+                drop(Box::from_raw(self.0.cast::<Packet<()>>().as_ptr()));
+            },
+            // SAFETY: nobody else has the block any more.
+            false => unsafe { home::come_back(self.0) },
         }
     }
 }
 
-/// Drops the value and frees the allocation. A panic in the value's drop is caught and counted by the type.
-///
+/// How the messages of one type lie in memory.
+#[derive(Clone, Copy)]
+pub(super) struct Layouts {
+    block: Layout,
+    drop_value: unsafe fn(NonNull<Header>),
+}
+
+impl Layouts {
+    pub(super) fn of<T>() -> Self {
+        Self { block: Layout::new::<Packet<T>>(), drop_value: drop_value::<T> }
+    }
+}
+
 /// # Safety
 ///
-/// `header` is the last pointer to a `Packet<T>`.
-pub(super) unsafe fn drop_packet<T>(header: NonNull<Header>) -> Result<(), Box<dyn Any + Send>> {
-    let packet = header.cast::<Packet<T>>().as_ptr();
-    // SAFETY: as the caller says. If the value's drop panics, the box is freed all the same.
-    catch_unwind(AssertUnwindSafe(|| drop(unsafe { Box::from_raw(packet) })))
+/// `block` is a `Packet<T>` whose value is in place and not used any more.
+unsafe fn drop_value<T>(block: NonNull<Header>) {
+    // SAFETY: as the caller says.
+    unsafe { ptr::drop_in_place(&raw mut (*block.cast::<Packet<T>>().as_ptr()).value) };
+}
+
+impl Kind {
+    /// Drops the value of a message. A panic in it is caught and counted by the type.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else has `block`, and its value is in place. Afterwards it is bare.
+    pub(super) unsafe fn drop_value(block: NonNull<Header>) {
+        // SAFETY: the block keeps its type alive; the function was chosen for the same `T` as its `make`.
+        unsafe {
+            let kind = block.as_ref().kind();
+            kind.caught(|| (kind.layouts().drop_value)(block));
+        }
+    }
+
+    /// Gives a bare block back to the allocator, and its reference to its type.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else has `block`, and its value is gone.
+    pub(super) unsafe fn free_block(block: NonNull<Header>) {
+        // SAFETY: the count leaked in `allocate`.
+        let kind = unsafe { Arc::from_raw(block.as_ref().kind.as_ptr()) };
+        // SAFETY: allocated as a box of this layout; header fields need no drop.
+        unsafe { dealloc(block.as_ptr().cast::<u8>(), kind.layouts().block) };
+    }
 }
 
 impl Clone for Message {

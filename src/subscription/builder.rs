@@ -7,7 +7,7 @@ use crate::error::{SubscribeError, check_name};
 use crate::mailbox::{
     Arrival, Consumer, Dispatch, Filter, Handler, Inline, InlineHandler, Mailbox, Overflow, Profile, Reader,
 };
-use crate::message::{Change, Formatters, MessageType};
+use crate::message::{Change, Formatters, MessageType, home};
 use crate::sync::time::Deadline;
 use crate::sync::{Arc, Parker, Unparker, WakerCell, thread};
 use crate::topic::Topic;
@@ -363,6 +363,7 @@ fn start_thread(
 }
 
 fn run_alone(mailbox: &Arc<Mailbox>, parker: &Parker) {
+    home::send_messages_home();
     loop {
         // SAFETY: this thread is the mailbox's only runner; IDLE only says that it waits.
         let mut ready = Some(unsafe { Ready::new(&**mailbox) });
@@ -374,6 +375,7 @@ fn run_alone(mailbox: &Arc<Mailbox>, parker: &Parker) {
                 ready = Some(again);
             }
         }
+        frames::enter(0, 0, home::drop_dead);
         if mailbox.done().is_set() {
             return;
         }
