@@ -27,6 +27,8 @@ impl Budget {
 pub(crate) enum After {
     /// Still ours: run again, behind the others.
     Again,
+    /// Still ours: nothing is left just now, but messages came. Run again when some more may have come.
+    Linger,
     /// Still ours, but somebody has to finish a write first: run again a little later.
     Busy,
     /// Gone. Somebody else may be running the job already; it is not touched any more.
@@ -71,14 +73,14 @@ impl Ready {
         std::ptr::eq(self.0.as_ptr() as *const (), job)
     }
 
-    /// Runs the job. `Some`: it still has the turn and wants to run again, at once (`false`) or a little later
-    /// (`true`, see [`After::Busy`]).
-    pub(crate) fn run(self, budget: Budget) -> Option<(Self, bool)> {
+    /// Runs the job. `Some`: it still has the turn and wants to run again.
+    pub(crate) fn run(self, budget: Budget) -> Option<(Self, Soon)> {
         // SAFETY: `self` is the turn; the job keeps itself alive while the turn exists.
         let after = unsafe { self.0.as_ref().run(budget) };
         match after {
-            After::Again => Some((self, false)),
-            After::Busy => Some((self, true)),
+            After::Again => Some((self, Soon::Now)),
+            After::Linger => Some((self, Soon::Thin)),
+            After::Busy => Some((self, Soon::Busy)),
             After::Idle => None,
             After::Ended => {
                 // SAFETY: the count leaked by `hold_itself`; a job ends once.
@@ -87,6 +89,17 @@ impl Ready {
             }
         }
     }
+}
+
+/// How soon a job wants to run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Soon {
+    /// It has more to do.
+    Now,
+    /// It found little, and more may come: a pause lets a batch form.
+    Thin,
+    /// A producer must finish a write first.
+    Busy,
 }
 
 /// Makes `job` hold a reference to itself, dropped by whoever runs it to its end.

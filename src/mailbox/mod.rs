@@ -142,7 +142,7 @@ impl Mailbox {
         // ORDERING(mailbox.end): Release; pairs with the Acquire in `end_reason`. First reason stands.
         let _ = self.end.compare_exchange(0, reason.code(), Ordering::Release, Ordering::Relaxed);
         let closed = self.ring.close();
-        self.room.wake(true);
+        self.room.wake_all();
         closed
     }
 

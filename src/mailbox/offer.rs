@@ -1,9 +1,9 @@
 //! The publisher's side of a mailbox: into the ring, or why not.
 
 use super::entry::Entry;
-use super::room::NoRoom;
+use super::room::{Attempt, NoRoom};
 use super::{Consumer, Grow, Mailbox, Overflow};
-use crate::dispatch::job::Ready;
+use crate::dispatch::job::{Budget, Ready, Soon};
 use crate::dispatch::fence::PanicPlace;
 use crate::dispatch::{frames, pool::Pool};
 use crate::message::Message;
@@ -122,10 +122,11 @@ impl Mailbox {
             Push::Full { .. } => {}
         }
         let deadline = *patience.started.get_or_insert_with(|| Deadline::after(Some(timeout)));
-        let waited = self.room.wait(deadline, || match self.ring.push(word, WhenFull::Refuse) {
-            Push::Accepted { turn, index, .. } => Some(self.accepted_at(index, turn, false)),
-            Push::Closed => Some(Offer::Closed),
-            Push::Full { .. } => None,
+        let enough = self.ring.capacity().div_ceil(2);
+        let waited = self.room.wait(deadline, enough, || match self.ring.push(word, WhenFull::Refuse) {
+            Push::Accepted { turn, index, .. } => Attempt::Done(self.accepted_at(index, turn, false)),
+            Push::Closed => Attempt::Done(Offer::Closed),
+            Push::Full { head } => Attempt::FullAt(head),
         });
         match waited {
             Ok(offer) => offer,
@@ -199,8 +200,8 @@ impl Mailbox {
         frames::let_go(self.profile.id);
         // SAFETY: the caller has the turn; a Serial mailbox holds itself until it has ended.
         let mut ready = unsafe { Ready::new(self) };
-        while let Some((again, busy)) = ready.run(crate::dispatch::job::Budget::CALLER) {
-            if busy {
+        while let Some((again, soon)) = ready.run(Budget::CALLER) {
+            if soon == Soon::Busy {
                 crate::sync::thread::yield_now();
             }
             ready = again;

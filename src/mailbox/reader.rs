@@ -125,7 +125,7 @@ impl Reader {
             match unsafe { self.mailbox.ring.take(&mut place.group, GROUP) } {
                 Taken::Some { first, missed } => {
                     place.came(first, missed);
-                    self.mailbox.make_room();
+                    self.mailbox.make_room(first + place.group.len() as u64);
                 }
                 Taken::Busy => return (Next::Soon, None),
                 Taken::Empty(_) => return (Next::Nothing, None),

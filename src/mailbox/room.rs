@@ -1,22 +1,31 @@
 //! Publishers that wait for room in a full mailbox.
 //!
-//! The handshake, per group of messages taken out and only in mailboxes with `Block`:
+//! A publisher spins a little, then sleeps until half of the ring is free again: waking it for every message would
+//! cost more than the messages. The handshake, per group of messages taken out and only in mailboxes with `Block`:
 //!
 //! | publisher | owner |
 //! | --- | --- |
-//! | found the ring full | published the ring's `head` |
-//! | counts itself as waiting | |
+//! | found the ring full at `head` | published the ring's `head` |
+//! | notes the head to be woken at, the lowest of all who wait | |
 //! | fence (SeqCst) | fence (SeqCst) |
-//! | takes the lock, tries again, else waits | anybody waiting? takes the lock, wakes all |
+//! | takes the lock, tries again, else waits | past the noted head? takes the lock, forgets it, wakes all |
 //!
-//! One of the two sees the other. Under the lock runs bus code only: a push that does not wait.
+//! One of the two sees the other. A ring that was full at `head` is emptied by an owner that passes the noted head, so
+//! a wake-up always comes. Under the lock runs bus code only: a push that does not wait.
 
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crate::sync::time::Deadline;
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, hint, thread};
+
+/// Nobody waits: no head gets that far.
+const NOBODY: u64 = u64::MAX;
+/// Looks before sleeping: first with spin hints, the last few giving the processor away.
+const SPINS: u32 = if cfg!(bus_loom) { 0 } else { 64 };
+const YIELDS: u32 = if cfg!(bus_loom) { 0 } else { 4 };
 
 pub(crate) struct Room {
-    waiting: AtomicUsize,
+    /// The lowest head at which somebody wants to be woken.
+    wake_at: AtomicU64,
     given_up: AtomicBool,
     lock: Mutex<()>,
     changed: Condvar,
@@ -30,38 +39,45 @@ pub(crate) enum NoRoom {
     GivenUp,
 }
 
+/// What an attempt to get room found.
+pub(crate) enum Attempt<R> {
+    Done(R),
+    /// Full, with the oldest item at this index.
+    FullAt(u64),
+}
+
 impl Room {
     pub(crate) fn new() -> Self {
         Self {
-            waiting: AtomicUsize::new(0),
+            wake_at: AtomicU64::new(NOBODY),
             given_up: AtomicBool::new(false),
             lock: Mutex::new(()),
             changed: Condvar::new(),
         }
     }
 
-    /// Tries until `attempt` gives a result, sleeping in between.
+    /// Tries until `attempt` gives a result, sleeping in between until `enough` more items were taken out.
     pub(crate) fn wait<R>(
         &self,
         deadline: Deadline,
-        mut attempt: impl FnMut() -> Option<R>,
+        enough: u64,
+        mut attempt: impl FnMut() -> Attempt<R>,
     ) -> Result<R, NoRoom> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        // ORDERING(room): SeqCst fence; pairs with the one in `wake`. Checked by loom_tests/room.rs.
-        fence(Ordering::SeqCst);
-        let result = self.wait_counted(deadline, &mut attempt);
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        result
-    }
-
-    fn wait_counted<R>(
-        &self,
-        deadline: Deadline,
-        attempt: &mut impl FnMut() -> Option<R>,
-    ) -> Result<R, NoRoom> {
+        for round in 0..SPINS + YIELDS {
+            if let Attempt::Done(result) = attempt() {
+                return Ok(result);
+            }
+            if round < SPINS { hint::spin_loop() } else { thread::yield_now() }
+        }
         let mut guard = self.lock.lock();
         loop {
-            if let Some(result) = attempt() {
+            match attempt() {
+                Attempt::Done(result) => return Ok(result),
+                Attempt::FullAt(head) => self.wake_at.fetch_min(head + enough, Ordering::Relaxed),
+            };
+            // ORDERING(room): SeqCst fence; pairs with the one in `wake`. Checked by loom_tests/room.rs.
+            fence(Ordering::SeqCst);
+            if let Attempt::Done(result) = attempt() {
                 return Ok(result);
             }
             if self.given_up.load(Ordering::Relaxed) {
@@ -74,19 +90,23 @@ impl Room {
         }
     }
 
-    /// Something changed for those who wait. `certain`: do not rely on the owner's fence order (closing).
+    /// The owner has taken everything before `head` out.
     #[inline]
-    pub(crate) fn wake(&self, certain: bool) {
+    pub(crate) fn wake(&self, head: u64) {
         // ORDERING(room): SeqCst fence; pairs with the one in `wait`.
         fence(Ordering::SeqCst);
-        if certain || self.waiting.load(Ordering::Relaxed) != 0 {
+        if head >= self.wake_at.load(Ordering::Relaxed) {
             self.wake_all();
         }
     }
 
+    /// Something changed for all who wait.
     #[cold]
-    fn wake_all(&self) {
-        drop(self.lock.lock());
+    pub(crate) fn wake_all(&self) {
+        let locked = self.lock.lock();
+        // Those who go on waiting note their head anew.
+        self.wake_at.store(NOBODY, Ordering::Relaxed);
+        drop(locked);
         self.changed.notify_all();
     }
 

@@ -57,12 +57,16 @@ impl Mailbox {
         let started = self.clock.monotonic_ns();
         let mut now = started;
         loop {
+            // SAFETY: `run`'s caller has the turn.
+            if budget.linger && handled > 0 && !unsafe { self.ring.has_written() } {
+                return After::Linger;
+            }
             let most = if work.group == 0 { GROUP } else { work.group };
             // SAFETY: `run`'s caller has the turn.
             match unsafe { self.ring.take(&mut group, most) } {
                 Taken::Some { first, missed } => {
                     handled = handled.saturating_add(group.len() as u32);
-                    self.make_room();
+                    self.make_room(first + group.len() as u64);
                     self.deliver(work, &mut group, first, missed);
                     let before = std::mem::replace(&mut now, self.clock.monotonic_ns());
                     work.group = if now.saturating_sub(before) > SLOW_GROUP_NS { 1 } else { GROUP };
@@ -75,7 +79,6 @@ impl Mailbox {
                     hint::spin_loop();
                 }
                 Taken::Busy => return After::Busy,
-                Taken::Empty(_) if budget.linger && handled > 0 => return After::Again,
                 // SAFETY: the turn is ours, and this is what the last take found.
                 Taken::Empty(empty) if unsafe { self.ring.set_idle(empty) } => return After::Idle,
                 Taken::Empty(_) => {}
@@ -87,11 +90,11 @@ impl Mailbox {
         }
     }
 
-    /// Tells publishers that wait.
+    /// Tells publishers that wait: everything before `head` has been taken out.
     #[inline]
-    pub(super) fn make_room(&self) {
+    pub(super) fn make_room(&self, head: u64) {
         if let Overflow::Block(_) = self.overflow {
-            self.room.wake(false);
+            self.room.wake(head);
         }
     }
 

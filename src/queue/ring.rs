@@ -284,6 +284,20 @@ impl Ring {
         self.consumer.position.with_mut(|position| self.take_at(unsafe { &mut *position }, group, most))
     }
 
+    /// Whether the next item is there already. Looks at its slot only: asking while producers are at work does not
+    /// take the tail's line away from them. False while the spill is used, and whenever in doubt.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the turn.
+    pub(crate) unsafe fn has_written(&self) -> bool {
+        // ORDERING(ring.slots): Acquire; pairs with `install`.
+        let slots = self.producers.slots.load(Ordering::Acquire);
+        // SAFETY: the caller has the turn.
+        let next = self.consumer.position.with(|at| unsafe { (*at).next });
+        !slots.is_null() && slot(slots, next, self.producers.mask).load(Ordering::Relaxed) != 0
+    }
+
     fn take_at(&self, at: &mut Position, group: &mut Group, most: usize) -> Taken {
         if at.in_spill {
             self.take_spilled(at, group, most);

@@ -1,7 +1,7 @@
 //! Everything about a subscription, said before it is visible.
 
 use super::{Delivery, Stream, Subscription};
-use crate::dispatch::job::{Budget, Ready, hold_itself};
+use crate::dispatch::job::{Budget, Ready, Soon, hold_itself};
 use crate::dispatch::{frames, latch::Latch};
 use crate::error::{SubscribeError, check_name};
 use crate::mailbox::{
@@ -368,8 +368,8 @@ fn run_alone(mailbox: &Arc<Mailbox>, parker: &Parker) {
         // SAFETY: this thread is the mailbox's only runner; IDLE only says that it waits.
         let mut ready = Some(unsafe { Ready::new(&**mailbox) });
         while let Some(job) = ready.take() {
-            if let Some((again, busy)) = job.run(Budget::OWN) {
-                if busy {
+            if let Some((again, soon)) = job.run(Budget::OWN) {
+                if soon == Soon::Busy {
                     parker.park(Some(BUSY_PAUSE));
                 }
                 ready = Some(again);

@@ -220,7 +220,7 @@ impl<'w> Fanout<'w> {
         }
         this.may_wait = this.has_waiting && walk.may_wait();
         if !this.plain {
-            takers = this.count_takers(reached);
+            takers = this.count_takers(reached, takers);
         }
         // One reference is ours already. It stays ours if the message is looked at after the last one is handed out.
         let wanted = takers + usize::from(this.has_inline || !this.plain);
@@ -231,8 +231,8 @@ impl<'w> Fanout<'w> {
         this
     }
 
-    #[cold]
-    fn count_takers(&mut self, reached: &[Reached]) -> usize {
+    /// With filters. If it turns out that all of them take it, none is asked again.
+    fn count_takers(&mut self, reached: &[Reached], most: usize) -> usize {
         let routes = reached.iter().flat_map(|reached| reached.list.routes());
         let (mut takers, mut others) = (0, 0);
         for route in routes {
@@ -243,6 +243,7 @@ impl<'w> Fanout<'w> {
             }
         }
         self.report.filtered = others;
+        self.plain = takers == most && self.walk.awaited.is_none();
         takers
     }
 
