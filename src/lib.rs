@@ -30,8 +30,8 @@ pub use error::{
 };
 pub use mailbox::{Dispatch, Grow, Overflow};
 pub use message::{
-    AmiEvent, Change, EndReason, Formatters, Message, MessageBuilder, MessageType, Origin, SubscriptionChange,
-    Timestamp, TypeInfo,
+    AmiEvent, Change, EndReason, Formatters, Message, MessageBuilder, MessageType, Origin,
+    SubscriptionChange, Timestamp, TypeInfo,
 };
 pub use stats::{BusStats, Delay, SubscriptionStats, TopicStats};
 pub use subscription::{

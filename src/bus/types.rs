@@ -2,8 +2,8 @@
 
 use super::Bus;
 use crate::error::{TypeError, check_name};
-use crate::message::kind::{Draft, Environment, Kind};
 use crate::message::home;
+use crate::message::kind::{Draft, Environment, Kind};
 use crate::message::{AmiEvent, Message, MessageType, Origin, TypeInfo};
 use crate::sync::time::Clock;
 use crate::sync::{Arc, Mutex};
@@ -109,10 +109,7 @@ impl<'a, T: Send + Sync + 'static> TypeBuilder<'a, T> {
     }
 
     /// Its manager-protocol form. `None`: this message has none.
-    pub fn ami(
-        mut self,
-        format: impl Fn(&T, &Message) -> Option<AmiEvent> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn ami(mut self, format: impl Fn(&T, &Message) -> Option<AmiEvent> + Send + Sync + 'static) -> Self {
         self.draft.set_ami(format);
         self
     }
@@ -151,4 +148,3 @@ impl<T> fmt::Debug for TypeBuilder<'_, T> {
         f.debug_struct("TypeBuilder").field("name", &self.draft.name).finish_non_exhaustive()
     }
 }
-

@@ -1,7 +1,7 @@
 //! A job: something that is ready, has the turn, and can be run for a while.
 
-use std::ptr::NonNull;
 use crate::sync::Arc;
+use std::ptr::NonNull;
 
 /// How much one run may take before others get their chance.
 #[derive(Clone, Copy, Debug)]

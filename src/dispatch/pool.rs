@@ -25,7 +25,7 @@ use std::time::Duration;
 const SEATLESS_MAX: usize = 32;
 /// A worker that found few messages, and has nothing else to do, looks again after so many spin hints: about a
 /// microsecond, in which a batch forms.
-const THIN_SPINS: u32 = if cfg!(bus_loom) { 0 } else { 500 };
+const THIN_SPINS: u32 = if cfg!(bus_loom) { 0 } else { 16 };
 /// A worker with nothing but a half-written job looks again after so long.
 const BUSY_PAUSE: Duration = Duration::from_micros(50);
 

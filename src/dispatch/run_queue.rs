@@ -174,9 +174,7 @@ impl RunQueue {
 
     /// Moves the standby's state; false if it was not `from`.
     pub(crate) fn move_standby(&self, from: Standby, to: Standby) -> bool {
-        self.standby
-            .compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
+        self.standby.compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     pub(crate) fn set_standby(&self, to: Standby) {

@@ -26,8 +26,8 @@ pub(crate) use inline::{Inline, InlineHandler};
 pub(crate) use offer::{Offer, Patience};
 pub use policy::{Dispatch, Grow, Overflow};
 pub(crate) use reader::{Next, Reader};
-pub(crate) use run::{Ending, Handler};
 use run::Work;
+pub(crate) use run::{Ending, Handler};
 
 use crate::dispatch::fence::Fence;
 use crate::dispatch::latch::Latch;
@@ -37,7 +37,7 @@ use crate::queue::{Close, Ring, Shape};
 use crate::stats::DelaySample;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::sync::time::Clock;
-use crate::sync::{Arc, UnsafeCell, Unparker, WakerCell};
+use crate::sync::{Arc, Unparker, UnsafeCell, WakerCell};
 use room::Room;
 use std::sync::OnceLock;
 

@@ -3,8 +3,8 @@
 use super::entry::Entry;
 use super::room::{Attempt, NoRoom};
 use super::{Consumer, Grow, Mailbox, Overflow};
-use crate::dispatch::job::{Budget, Ready, Soon};
 use crate::dispatch::fence::PanicPlace;
+use crate::dispatch::job::{Budget, Ready, Soon};
 use crate::dispatch::{frames, pool::Pool};
 use crate::message::Message;
 use crate::queue::{Push, WhenFull};

@@ -4,27 +4,30 @@
 //! return to their maker, by the dozen:
 //!
 //! ```text
-//! maker's cache (bare blocks) ──make──► message ──last reference──► worker's chain (dead values)
+//! maker's tray (bare blocks) ──make──► message ──last reference──► worker's tray (dead values)
 //!        ▲                                                                  │ full: 64
-//!        └──────── taken by the maker, values dropped ◄──── home (one chain) ◄──────┘
+//!        └──────── taken by the maker, values dropped ◄──── home (one tray) ◄──────┘
 //! ```
 //!
 //! | the last reference goes | the value is dropped | the block goes |
 //! | --- | --- | --- |
-//! | on the thread that made it | at once | to that thread's cache, at most 64 |
-//! | on a thread of the bus | later, bounded: see below | to the thread's chain for that type |
+//! | on the thread that made it | at once | to that thread's tray, at most 64 |
+//! | on a thread of the bus | later, bounded: see below | to the thread's tray for that type |
 //! | on any other thread | at once | to the allocator |
 //!
-//! A chain of 64 goes home, unless a chain lies there already; then its values are dropped and it is freed. A
+//! A tray of 64 goes home, unless one lies there already; then its values are dropped and its blocks are freed. A
 //! thread of the bus that is about to sleep drops what it holds and what lies in the homes it returned to. So at most
 //! 64 dead values wait per thread and home, only while traffic runs, and a quiet bus holds none. A home is closed when
 //! its bus ends; messages that outlive the bus free themselves.
 //!
 //! | home's word | who | step |
 //! | --- | --- | --- |
-//! | empty | a thread with a full chain | compare-exchange to the chain |
-//! | a chain | a maker without blocks, or a thread going to sleep | compare-exchange to empty: the chain is its |
+//! | empty | a thread with a full tray | compare-exchange to the tray |
+//! | a tray | a maker without blocks, or a thread going to sleep | compare-exchange to empty: the tray is its |
 //! | anything | the end of the bus | swap to closed, frees what was there |
+//!
+//! A tray holds pointers in an array, and not blocks linked through their headers: the maker's reads of 64 headers,
+//! each in another core's cache, can then overlap.
 //!
 //! User code (the drops of values) runs with nothing borrowed: it may make and drop messages itself.
 
@@ -35,108 +38,115 @@ use crate::sync::local;
 use std::cell::{Cell, RefCell};
 use std::ptr::{self, NonNull};
 
-/// Blocks in a chain, and in a maker's cache for one type.
-const CHAIN_MAX: usize = 64;
+/// Blocks in a tray.
+const TRAY: usize = 64;
 /// Types whose blocks a thread keeps at the same time.
 const KINDS_MAX: usize = 4;
 
-/// One type's home.
-pub(super) struct Home {
-    chain: AtomicPtr<Header>,
+/// Up to 64 blocks of one type. In a maker's hands they are bare, elsewhere their values are dead.
+struct Tray {
+    blocks: [*mut Header; TRAY],
+    length: usize,
 }
 
-/// Not a chain: the bus has ended.
-const CLOSED: *mut Header = ptr::without_provenance_mut(1);
+impl Tray {
+    fn new() -> Box<Self> {
+        Box::new(Self { blocks: [ptr::null_mut(); TRAY], length: 0 })
+    }
+
+    #[inline]
+    fn push(&mut self, block: NonNull<Header>) {
+        self.blocks[self.length] = block.as_ptr();
+        self.length += 1;
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<NonNull<Header>> {
+        self.length = self.length.checked_sub(1)?;
+        NonNull::new(self.blocks[self.length])
+    }
+
+    fn is_full(&self) -> bool {
+        self.length == TRAY
+    }
+
+    /// Drops the values; the blocks are bare then.
+    fn drop_values(&self) {
+        for &block in &self.blocks[..self.length] {
+            // SAFETY: a tray of dead values owns them; the slots below `length` are never null.
+            unsafe { Kind::drop_value(NonNull::new_unchecked(block)) };
+        }
+    }
+
+    fn free_bare(mut self: Box<Self>) {
+        while let Some(block) = self.pop() {
+            // SAFETY: the values are gone already, and nobody else has the blocks.
+            unsafe { Kind::free_block(block) };
+        }
+    }
+
+    /// Drops the values and frees the blocks.
+    fn bury(self: Box<Self>) {
+        self.drop_values();
+        self.free_bare();
+    }
+}
+
+/// One type's home.
+pub(super) struct Home {
+    lies: AtomicPtr<Tray>,
+}
+
+/// Not a tray: the bus has ended.
+const CLOSED: *mut Tray = ptr::without_provenance_mut(1);
 
 impl Home {
     pub(super) fn new() -> Self {
-        Self { chain: AtomicPtr::new(ptr::null_mut()) }
+        Self { lies: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// Leaves a chain; given back if one lies there already.
-    fn leave(&self, chain: Chain) -> Result<(), Chain> {
-        // ORDERING(home.chain): Release; pairs with the Acquire in `take`: the maker sees the values and the links.
-        match self.chain.compare_exchange(ptr::null_mut(), chain.first, Ordering::Release, Ordering::Relaxed) {
+    /// Leaves a full tray; given back if one lies here already, or the bus has ended.
+    fn leave(&self, full: Box<Tray>) -> Result<(), Box<Tray>> {
+        let full = Box::into_raw(full);
+        // ORDERING(home.lies): Release; pairs with the Acquire in `take`: who takes it sees blocks and values.
+        match self.lies.compare_exchange(ptr::null_mut(), full, Ordering::Release, Ordering::Relaxed) {
             Ok(_) => Ok(()),
-            Err(_) => Err(chain),
+            // SAFETY: it was never shown to anybody.
+            Err(_) => Err(unsafe { Box::from_raw(full) }),
         }
     }
 
-    /// Takes the chain that lies here.
-    fn take(&self) -> Chain {
-        let first = self.chain.load(Ordering::Relaxed);
-        if first.is_null() || first == CLOSED {
-            return Chain::EMPTY;
+    /// Takes what lies here.
+    fn take(&self) -> Option<Box<Tray>> {
+        let lies = self.lies.load(Ordering::Relaxed);
+        if lies.is_null() || lies == CLOSED {
+            return None;
         }
-        // ORDERING(home.chain): Acquire; pairs with the Release in `leave`.
-        match self.chain.compare_exchange(first, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed) {
-            Ok(_) => Chain { first, length: CHAIN_MAX },
-            Err(_) => Chain::EMPTY,
-        }
+        // ORDERING(home.lies): Acquire; pairs with the Release in `leave`.
+        let taken = self.lies.compare_exchange(lies, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed);
+        // SAFETY: who takes it off the word owns it.
+        taken.ok().map(|tray| unsafe { Box::from_raw(tray) })
     }
 
     fn is_closed(&self) -> bool {
-        self.chain.load(Ordering::Relaxed) == CLOSED
+        self.lies.load(Ordering::Relaxed) == CLOSED
     }
 
     /// Nothing comes home any more; what lies here goes.
     pub(super) fn close(&self) {
-        // ORDERING(home.chain): Acquire; pairs with the Release in `leave`.
-        let first = self.chain.swap(CLOSED, Ordering::AcqRel);
-        if !first.is_null() && first != CLOSED {
-            Chain { first, length: CHAIN_MAX }.bury();
+        // ORDERING(home.lies): Acquire; pairs with the Release in `leave`.
+        let lies = self.lies.swap(CLOSED, Ordering::AcqRel);
+        if !lies.is_null() && lies != CLOSED {
+            // SAFETY: taken off the word, so it is ours.
+            unsafe { Box::from_raw(lies) }.bury();
         }
     }
 }
 
-/// Blocks linked through their headers. In a maker's cache they are bare, elsewhere their values are dead.
-struct Chain {
-    first: *mut Header,
-    length: usize,
-}
-
-impl Chain {
-    const EMPTY: Self = Self { first: ptr::null_mut(), length: 0 };
-
-    fn push(&mut self, block: NonNull<Header>) {
-        // SAFETY: the chain owns its blocks; nobody else has a reference to them.
-        unsafe { (*block.as_ptr()).next = self.first };
-        self.first = block.as_ptr();
-        self.length += 1;
-    }
-
-    fn pop(&mut self) -> Option<NonNull<Header>> {
-        let block = NonNull::new(self.first)?;
-        // SAFETY: as in `push`.
-        self.first = unsafe { (*block.as_ptr()).next };
-        self.length = self.length.saturating_sub(1);
-        Some(block)
-    }
-
-    /// Drops the values and frees the blocks.
-    fn bury(mut self) {
-        while let Some(block) = self.pop() {
-            // SAFETY: a chain of dead values owns them.
-            unsafe {
-                Kind::drop_value(block);
-                Kind::free_block(block);
-            }
-        }
-    }
-
-    /// Frees blocks without values.
-    fn free_bare(mut self) {
-        while let Some(block) = self.pop() {
-            // SAFETY: the values are gone already.
-            unsafe { Kind::free_block(block) };
-        }
-    }
-}
-
-/// A chain and whose messages are in it. An empty one may name a type that is gone: it is only compared.
+/// A tray and whose blocks are in it. An empty one may name a type that is gone: it is only compared.
 struct Shelf {
     kind: *const Kind,
-    chain: Chain,
+    tray: Option<Box<Tray>>,
 }
 
 /// The shelves of one thread.
@@ -144,33 +154,29 @@ struct Shelves([Shelf; KINDS_MAX]);
 
 impl Shelves {
     const fn new() -> Self {
-        Self([const { Shelf { kind: ptr::null(), chain: Chain::EMPTY } }; KINDS_MAX])
+        Self([const { Shelf { kind: ptr::null(), tray: None } }; KINDS_MAX])
     }
 
-    /// The shelf for `kind`; what was there of another type is handed out to be disposed of.
+    /// The tray for `kind`; what stood there of another type is handed out to be disposed of.
     #[inline]
-    fn of(&mut self, kind: *const Kind) -> (&mut Shelf, Chain) {
-        let at = (kind.addr() >> 6) % KINDS_MAX;
-        let shelf = &mut self.0[at];
-        let mut other = Chain::EMPTY;
-        if !ptr::eq(shelf.kind, kind) {
-            other = std::mem::replace(&mut shelf.chain, Chain::EMPTY);
-            shelf.kind = kind;
-        }
-        (shelf, other)
+    fn of(&mut self, kind: *const Kind) -> (&mut Option<Box<Tray>>, Option<Box<Tray>>) {
+        let shelf = &mut self.0[(kind.addr() >> 6) % KINDS_MAX];
+        let other = if ptr::eq(shelf.kind, kind) { None } else { shelf.tray.take() };
+        shelf.kind = kind;
+        (&mut shelf.tray, other)
     }
 
-    fn take_all(&mut self) -> Self {
-        std::mem::replace(self, Self::new())
+    fn take_all(&mut self) -> impl Iterator<Item = Box<Tray>> + use<> {
+        std::mem::replace(self, Self::new()).0.into_iter().filter_map(|shelf| shelf.tray)
     }
 }
 
-/// Bare blocks of messages that this thread made.
-struct Cache(RefCell<Shelves>);
+/// Bare blocks for what this thread makes.
+struct Blocks(RefCell<Shelves>);
 
-impl Drop for Cache {
+impl Drop for Blocks {
     fn drop(&mut self) {
-        self.0.get_mut().take_all().0.into_iter().for_each(|shelf| shelf.chain.free_bare());
+        self.0.get_mut().take_all().for_each(Tray::free_bare);
     }
 }
 
@@ -179,77 +185,82 @@ struct Returns(RefCell<Shelves>);
 
 impl Drop for Returns {
     fn drop(&mut self) {
-        self.0.get_mut().take_all().0.into_iter().for_each(|shelf| shelf.chain.bury());
+        self.0.get_mut().take_all().for_each(Tray::bury);
     }
 }
 
 local! {
-    static CACHE: Cache = Cache(RefCell::new(Shelves::new()));
+    static BLOCKS: Blocks = Blocks(RefCell::new(Shelves::new()));
     static RETURNS: Returns = Returns(RefCell::new(Shelves::new()));
     /// This thread's number; 0: not given yet.
-    static NUMBER: Cell<u64> = Cell::new(0);
-    /// Whether this thread belongs to a bus and empties its chains before it sleeps.
+    static NUMBER: Cell<u32> = Cell::new(0);
+    /// Whether this thread belongs to a bus and empties its trays before it sleeps.
     static RETURNING: Cell<bool> = Cell::new(false);
 }
 
-/// The calling thread's number, for the header of what it makes. 0 while the thread is ending.
+/// The calling thread's number, for the header of what it makes. 0, which is nobody's, while the thread is ending.
 #[inline]
-pub(super) fn maker() -> u64 {
+pub(super) fn maker() -> u32 {
     NUMBER.try_with(|number| if number.get() == 0 { give_number(number) } else { number.get() }).unwrap_or(0)
 }
 
+/// Numbers repeat after four thousand million threads; the worst of it is a value dropped at once.
 #[cold]
-fn give_number(number: &Cell<u64>) -> u64 {
-    number.set(crate::ids::next());
+fn give_number(number: &Cell<u32>) -> u32 {
+    number.set((crate::ids::next() as u32).max(1));
     number.get()
 }
 
 /// A bare block for a message of `kind`, if one is to be had without the allocator.
 #[inline]
 pub(super) fn take_block(kind: &Kind) -> Option<NonNull<Header>> {
-    let (block, other) = CACHE
-        .try_with(|cache| {
-            let mut shelves = cache.0.borrow_mut();
-            let (shelf, other) = shelves.of(kind);
-            (shelf.chain.pop(), other)
+    let (block, other) = BLOCKS
+        .try_with(|blocks| {
+            let mut shelves = blocks.0.borrow_mut();
+            let (tray, other) = shelves.of(kind);
+            (tray.as_mut().and_then(|tray| tray.pop()), other)
         })
-        .unwrap_or((None, Chain::EMPTY));
-    other.free_bare();
+        .unwrap_or((None, None));
+    if let Some(other) = other {
+        other.free_bare();
+    }
     block.or_else(|| fetch_home(kind))
 }
 
-/// The chain that lies at home: its values are dropped, its blocks are this thread's.
+/// Takes the tray that lies at home: its values are dropped, its blocks are this thread's.
 #[cold]
 fn fetch_home(kind: &Kind) -> Option<NonNull<Header>> {
-    let mut chain = kind.home().take();
-    let first = chain.pop()?;
-    // SAFETY: the chain owned the value.
-    unsafe { Kind::drop_value(first) };
-    while let Some(block) = chain.pop() {
-        // SAFETY: as above.
-        unsafe { Kind::drop_value(block) };
-        keep_block(kind, block);
+    let mut fetched = kind.home().take()?;
+    fetched.drop_values();
+    let first = fetched.pop();
+    let spare = BLOCKS.try_with(|blocks| blocks.0.borrow_mut().of(kind).0.replace(fetched));
+    // Whatever the drops put there meanwhile.
+    if let Ok(Some(spare)) = spare {
+        spare.free_bare();
     }
-    Some(first)
+    first
 }
 
-/// Puts a bare block into this thread's cache, or frees it.
+/// Puts a bare block into this thread's tray, or frees it.
 fn keep_block(kind: &Kind, block: NonNull<Header>) {
-    let mut rest = Chain::EMPTY;
-    let kept = CACHE.try_with(|cache| {
-        let mut shelves = cache.0.borrow_mut();
-        let (shelf, other) = shelves.of(kind);
-        rest = other;
-        let room = shelf.chain.length < CHAIN_MAX && !kind.home().is_closed();
+    let kept = BLOCKS.try_with(|blocks| {
+        let mut shelves = blocks.0.borrow_mut();
+        let (tray, other) = shelves.of(kind);
+        let tray = tray.get_or_insert_with(Tray::new);
+        let room = !tray.is_full() && !kind.home().is_closed();
         if room {
-            shelf.chain.push(block);
+            tray.push(block);
         }
-        room
+        (room, other)
     });
-    if !kept.unwrap_or(false) {
-        rest.push(block);
+    let (kept, other) = kept.unwrap_or((false, None));
+    if !kept {
+        // SAFETY: bare, and ours.
+        unsafe { Kind::free_block(block) };
     }
-    rest.free_bare();
+    if let Some(other) = other {
+        other.free_bare();
+    }
 }
 
 /// The last reference to `block` is gone.
@@ -277,24 +288,30 @@ pub(super) unsafe fn come_back(block: NonNull<Header>) {
 
 #[inline]
 fn send_home(kind: &Kind, block: NonNull<Header>) {
-    let (full, other) = RETURNS
-        .try_with(|returns| {
-            let mut shelves = returns.0.borrow_mut();
-            let (shelf, other) = shelves.of(kind);
-            shelf.chain.push(block);
-            let full = shelf.chain.length == CHAIN_MAX;
-            let full = full.then(|| std::mem::replace(&mut shelf.chain, Chain::EMPTY));
-            (full, other)
-        })
-        .unwrap_or_else(|_| {
-            let mut alone = Chain::EMPTY;
-            alone.push(block);
-            (None, alone)
-        });
-    if let Some(Err(chain)) = full.map(|chain| kind.home().leave(chain)) {
-        chain.bury();
+    let sent = RETURNS.try_with(|returns| {
+        let mut shelves = returns.0.borrow_mut();
+        let (tray, other) = shelves.of(kind);
+        let filling = tray.get_or_insert_with(Tray::new);
+        filling.push(block);
+        let full = if filling.is_full() { tray.take() } else { None };
+        (full, other)
+    });
+    match sent {
+        Ok((full, other)) => {
+            if let Some(Err(full)) = full.map(|full| kind.home().leave(full)) {
+                full.bury();
+            }
+            if let Some(other) = other {
+                other.bury();
+            }
+        }
+        // The thread is ending.
+        // SAFETY: the block is ours, and its value is in place.
+        Err(_) => unsafe {
+            Kind::drop_value(block);
+            Kind::free_block(block);
+        },
     }
-    other.bury();
 }
 
 /// The calling thread belongs to a bus: it sends messages home, and calls [`drop_dead`] before it sleeps.
@@ -304,23 +321,23 @@ pub(crate) fn send_messages_home() {
 
 /// Drops what this thread holds for others, and what lies in the homes it was about to send it to.
 pub(crate) fn drop_dead() {
-    let shelves = RETURNS.try_with(|returns| returns.0.borrow_mut().take_all());
-    for shelf in shelves.map(|shelves| shelves.0).into_iter().flatten() {
-        drop_dead_of(shelf);
+    if let Ok(trays) = RETURNS.try_with(|returns| returns.0.borrow_mut().take_all()) {
+        trays.for_each(drop_dead_of);
     }
 }
 
-fn drop_dead_of(shelf: Shelf) {
-    let Some(block) = NonNull::new(shelf.chain.first) else { return };
-    // SAFETY: the block is in our chain, and keeps its type alive while it is.
-    let left_at_home = unsafe { block.as_ref().kind() }.home().take();
-    left_at_home.bury();
-    shelf.chain.bury();
+fn drop_dead_of(held: Box<Tray>) {
+    let Some(&block) = held.blocks[..held.length].first() else { return };
+    // SAFETY: the block is in our tray, and keeps its type alive while it is.
+    if let Some(lies) = unsafe { (*block).kind() }.home().take() {
+        lies.bury();
+    }
+    held.bury();
 }
 
 /// Frees the bare blocks of the calling thread.
 pub(crate) fn forget_blocks() {
-    if let Ok(shelves) = CACHE.try_with(|cache| cache.0.borrow_mut().take_all()) {
-        shelves.0.into_iter().for_each(|shelf| shelf.chain.free_bare());
+    if let Ok(trays) = BLOCKS.try_with(|blocks| blocks.0.borrow_mut().take_all()) {
+        trays.for_each(Tray::free_bare);
     }
 }

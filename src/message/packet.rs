@@ -1,7 +1,7 @@
 //! One allocation per message: a header with an intrusive count, then the value.
 //!
 //! ```text
-//! Message ──► | refs | kind | timestamp | origin | declined | maker | trace | next | value … |
+//! Message ──► | refs | origin | kind | timestamp | maker | declined | trace | value … |
 //! ```
 //!
 //! A publish adds references for all takers in one atomic addition and hands out bare pointers; a ring slot is 8
@@ -12,7 +12,7 @@ use super::home;
 use super::kind::Kind;
 use super::{Origin, Timestamp};
 use crate::sync::Arc;
-use crate::sync::atomic::{AtomicUsize, Ordering, fence};
+use crate::sync::atomic::{AtomicU32, Ordering, fence};
 use std::alloc::{Layout, dealloc};
 use std::fmt;
 use std::mem::ManuallyDrop;
@@ -21,20 +21,21 @@ use std::ptr::{self, NonNull};
 
 #[repr(C)]
 pub(super) struct Header {
-    refs: AtomicUsize,
+    refs: AtomicU32,
+    /// 0: none.
+    origin: u32,
     /// Counted: from the block's allocation to its return to the allocator, however often it is used again.
     kind: NonNull<Kind>,
     timestamp: Timestamp,
-    /// 0: none.
-    origin: u32,
+    /// The thread that made the message.
+    pub(super) maker: u32,
     /// The type was declined: there is no value.
     declined: bool,
-    /// The thread that made the message.
-    pub(super) maker: u64,
     _trace: u64,
-    /// In a chain: the next block.
-    pub(super) next: *mut Header,
 }
+
+/// With a value of up to 24 bytes, a `String` for one, a message fits one cache line.
+const _: () = assert!(size_of::<Header>() == 40);
 
 impl Header {
     #[inline]
@@ -92,7 +93,7 @@ impl Message {
         // SAFETY: a bare block of this kind is a `Packet<T>` with its header in place and no value, and it is ours.
         unsafe {
             let header = &mut (*packet).header;
-            header.refs = AtomicUsize::new(1);
+            header.refs = AtomicU32::new(1);
             header.timestamp = timestamp;
             header.origin = origin.map_or(0, |origin| origin.0.get());
             header.maker = home::maker();
@@ -116,7 +117,7 @@ impl Message {
     ) -> Self {
         let kind = Arc::into_raw(kind.clone()).cast_mut();
         let header = Header {
-            refs: AtomicUsize::new(1),
+            refs: AtomicU32::new(1),
             // SAFETY: `Arc::into_raw` is never null.
             kind: unsafe { NonNull::new_unchecked(kind) },
             timestamp,
@@ -124,7 +125,6 @@ impl Message {
             declined,
             maker: home::maker(),
             _trace: 0,
-            next: ptr::null_mut(),
         };
         let packet = Box::new(Packet { header, value });
         // SAFETY: a box is never null; `repr(C)` puts the header first.
@@ -189,7 +189,7 @@ impl Message {
 
     /// How many references there are at this moment, for tests and diagnosis.
     pub fn reference_count(&self) -> usize {
-        self.header().refs.load(Ordering::Relaxed)
+        self.header().refs.load(Ordering::Relaxed) as usize
     }
 
     /// Its JSON form, if its type has that formatter.
@@ -209,8 +209,8 @@ impl Message {
     #[inline]
     pub(crate) fn add_references(&self, more: usize) {
         // ORDERING(message.refs): Relaxed: a reference is made from one that exists, which keeps the value alive.
-        let before = self.header().refs.fetch_add(more, Ordering::Relaxed);
-        if before > isize::MAX as usize {
+        let before = self.header().refs.fetch_add(more as u32, Ordering::Relaxed);
+        if before > u32::MAX / 2 {
             // So many references can only be leaked ones; going on would free a value in use.
             std::process::abort();
         }
@@ -231,8 +231,8 @@ impl Message {
     pub(crate) unsafe fn release(this: ManuallyDrop<Self>, count: usize) {
         if count > 0 {
             // ORDERING(message.refs): Release: what this thread read comes before the drop; pairs with the fence.
-            let before = this.header().refs.fetch_sub(count, Ordering::Release);
-            if before == count {
+            let before = this.header().refs.fetch_sub(count as u32, Ordering::Release);
+            if before == count as u32 {
                 // SAFETY: that was the last reference.
                 unsafe { this.free() };
             }

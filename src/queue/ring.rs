@@ -447,12 +447,8 @@ impl Ring {
         let made: Box<[AtomicUsize]> = (0..=self.producers.mask).map(|_| AtomicUsize::new(0)).collect();
         let made = Box::into_raw(made).cast::<AtomicUsize>();
         // ORDERING(ring.slots): AcqRel; pairs with the Acquire loads above.
-        let raced = self.producers.slots.compare_exchange(
-            ptr::null_mut(),
-            made,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
+        let raced =
+            self.producers.slots.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire);
         match raced {
             Ok(_) => made,
             Err(winner) => {

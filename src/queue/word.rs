@@ -123,8 +123,6 @@ impl Head {
     /// Sets TAKEN if the head is free and stands at `index`.
     pub(super) fn take_at(&self, index: u64) -> bool {
         // ORDERING(ring.head): Acquire; pairs with `publish`: the slots taken by the other side are seen empty.
-        self.0
-            .compare_exchange(index << 1, (index << 1) | TAKEN, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
+        self.0.compare_exchange(index << 1, (index << 1) | TAKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 }

@@ -63,7 +63,9 @@ impl DelaySample {
         }
         let ahead = index_bits(index).wrapping_sub(sample & INDEX_MASK) & INDEX_MASK;
         if ahead == 0 {
-            self.record(((clock() >> TICK_SHIFT).wrapping_sub(sample >> (64 - TICK_BITS)) & TICK_MASK) << TICK_SHIFT);
+            self.record(
+                ((clock() >> TICK_SHIFT).wrapping_sub(sample >> (64 - TICK_BITS)) & TICK_MASK) << TICK_SHIFT,
+            );
         }
         if ahead < HALF {
             self.sample.store(0, Ordering::Relaxed);

@@ -7,6 +7,6 @@
 mod delay;
 mod tables;
 
-pub(crate) use delay::DelaySample;
 pub use delay::Delay;
+pub(crate) use delay::DelaySample;
 pub use tables::{BusStats, SubscriptionStats, TopicStats};

@@ -228,7 +228,12 @@ impl SubscriptionBuilder<'_> {
         let call: InlineHandler = Box::new(move |arrival| handler(&Delivery::new(arrival, &topic)));
         let ending = Member::ending(self.topic.core(), &profile);
         let inline = Arc::new(Inline::new(profile, self.filter.clone(), call, ending));
-        let member = Member::new(self.topic.core().clone(), Dispatch::Inline, self.filter.clone(), Sink::Inline(inline));
+        let member = Member::new(
+            self.topic.core().clone(),
+            Dispatch::Inline,
+            self.filter.clone(),
+            Sink::Inline(inline),
+        );
         Ok(Subscription::new(self.join_topic(member)))
     }
 
@@ -243,7 +248,12 @@ impl SubscriptionBuilder<'_> {
         let ending = Member::ending(self.topic.core(), &profile);
         let mailbox = Arc::new(self.mailbox(profile, Consumer::Stream(WakerCell::new())));
         let reader = Arc::new(Reader::new(mailbox, ending));
-        let member = Member::new(self.topic.core().clone(), Dispatch::Stream, self.filter.clone(), Sink::Stream(reader.clone()));
+        let member = Member::new(
+            self.topic.core().clone(),
+            Dispatch::Stream,
+            self.filter.clone(),
+            Sink::Stream(reader.clone()),
+        );
         Ok(Stream::new(self.join_topic(member), reader))
     }
 
@@ -344,10 +354,7 @@ fn release_itself(mailbox: &Arc<Mailbox>) {
 }
 
 /// A thread that does nothing but run this mailbox.
-fn start_thread(
-    mailbox: Arc<Mailbox>,
-    name: String,
-) -> std::io::Result<(thread::JoinHandle<()>, Unparker)> {
+fn start_thread(mailbox: Arc<Mailbox>, name: String) -> std::io::Result<(thread::JoinHandle<()>, Unparker)> {
     let ready: Arc<Latch<()>> = Arc::new(Latch::new());
     let seat: Arc<OnceLock<Unparker>> = Arc::default();
     let (told, cell) = (ready.clone(), seat.clone());

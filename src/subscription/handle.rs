@@ -178,7 +178,9 @@ impl Subscription {
         self.member.run_alone();
         match receipt.wait(Deadline::after(timeout)) {
             Some(SyncOutcome::Handled) => Ok(Handled::Yes),
-            Some(SyncOutcome::Dropped) if self.member.mailbox().is_some_and(|mailbox| mailbox.is_closed()) => {
+            Some(SyncOutcome::Dropped)
+                if self.member.mailbox().is_some_and(|mailbox| mailbox.is_closed()) =>
+            {
                 Ok(Handled::Gone)
             }
             Some(SyncOutcome::Dropped) => Ok(Handled::Dropped),

@@ -1,8 +1,8 @@
 //! A subscription that is read: by a task, whatever its runtime, or by a thread.
 
 use super::Subscription;
-use crate::mailbox::{Next, Reader};
 use crate::mailbox::reader::Item;
+use crate::mailbox::{Next, Reader};
 use crate::message::{EndReason, Message, MessageType};
 use crate::stats::SubscriptionStats;
 use crate::sync::time::Deadline;

@@ -82,7 +82,9 @@ impl Condvar {
     ) -> MutexGuard<'a, T> {
         let inner = match timeout {
             None => self.0.wait(guard.0).unwrap_or_else(|poisoned| poisoned.into_inner()),
-            Some(limit) => self.0.wait_timeout(guard.0, limit).unwrap_or_else(|poisoned| poisoned.into_inner()).0,
+            Some(limit) => {
+                self.0.wait_timeout(guard.0, limit).unwrap_or_else(|poisoned| poisoned.into_inner()).0
+            }
         };
         MutexGuard(inner)
     }

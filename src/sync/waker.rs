@@ -59,8 +59,7 @@ impl WakerCell {
     fn finish_registering(&self) {
         // ORDERING(waker.cell): Release hands the written cell to the next `wake`; Acquire on failure sees what
         // the waking thread wrote before it set WAKING.
-        let left =
-            self.state.compare_exchange(REGISTERING, WAITING, Ordering::AcqRel, Ordering::Acquire);
+        let left = self.state.compare_exchange(REGISTERING, WAITING, Ordering::AcqRel, Ordering::Acquire);
         if left.is_err() {
             // A wake came in between and left the work to us.
             // SAFETY: both bits are set: the cell stays ours until the state is WAITING again.

@@ -1,7 +1,7 @@
 //! One subscription as its topic and its bus see it, and how it ends.
 
-use super::walk::Walk;
 use super::TopicCore;
+use super::walk::Walk;
 use crate::dispatch::latch::Latch;
 use crate::dispatch::pool::{self, NoSeat};
 use crate::dispatch::waits::{self, Circle};

@@ -34,7 +34,14 @@ pub(crate) struct Subscribers {
 
 impl Subscribers {
     pub(super) fn empty() -> Self {
-        Self { routes: Vec::new(), waiting: 0, open: true, inline: Vec::new(), edges: Vec::new(), gate: Gate::new() }
+        Self {
+            routes: Vec::new(),
+            waiting: 0,
+            open: true,
+            inline: Vec::new(),
+            edges: Vec::new(),
+            gate: Gate::new(),
+        }
     }
 
     pub(crate) fn routes(&self) -> &[Route] {
