@@ -175,7 +175,9 @@ impl Subscription {
             // No mailbox took the envelope: the subscription was off the topic's list.
             return Ok(Handled::Gone);
         }
-        self.member.run_alone();
+        if self.member.topic.exchange.pool.is_manual() {
+            self.member.run_alone();
+        }
         match receipt.wait(Deadline::after(timeout)) {
             Some(SyncOutcome::Handled) => Ok(Handled::Yes),
             Some(SyncOutcome::Dropped)
