@@ -1,0 +1,45 @@
+//! Runs every small example: one that no longer works fails here. (`switchboard` has tests of its own.)
+
+#[path = "../examples/dedicated.rs"]
+mod dedicated;
+#[path = "../examples/hello.rs"]
+mod hello;
+#[path = "../examples/inline.rs"]
+mod inline;
+#[path = "../examples/overflow.rs"]
+mod overflow;
+#[path = "../examples/pool.rs"]
+mod pool;
+#[path = "../examples/serial.rs"]
+mod serial;
+#[path = "../examples/stream.rs"]
+mod stream;
+
+macro_rules! runs {
+    ($($example:ident),+) => {
+        /// So that an example that is not run here is noticed.
+        const RUN: &[&str] = &[$(stringify!($example)),+];
+
+        $(#[test]
+        fn $example() {
+            $example::main().unwrap();
+        })+
+    };
+}
+
+mod run {
+    use super::*;
+    runs!(dedicated, hello, inline, overflow, pool, serial, stream);
+
+    #[test]
+    fn every_example_is_run() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+                assert!(RUN.contains(&name.as_str()), "examples/{name}.rs is missing in tests/examples.rs");
+            }
+        }
+    }
+}
