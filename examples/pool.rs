@@ -5,6 +5,7 @@
 
 use stasis_bus::{Bus, Error, Handled};
 use std::sync::mpsc;
+use std::thread;
 
 pub(crate) fn main() -> Result<(), Error> {
     let (told, panics) = mpsc::channel();
@@ -17,12 +18,14 @@ pub(crate) fn main() -> Result<(), Error> {
 
     // Its handler waits until we let it go on: the only worker is stuck in it.
     let (go_on, wait) = mpsc::channel::<()>();
-    let stuck = jobs.subscription("stuck").accept(&job).start(move |_| drop(wait.recv()))?;
+    let stuck = jobs.subscription("stuck").accept(&job).start(move |_| {
+        let _ = wait.recv();
+    })?;
 
     let kind = job.clone();
     let quick = jobs.subscription("quick").accept(&job).start(move |delivery| match delivery.read(&kind) {
         Some(3) => panic!("I do not like 3"),
-        Some(number) => println!("quick: job {number}, on {:?}", std::thread::current().name()),
+        Some(number) => println!("quick: job {number}, on {:?}", thread::current().name().unwrap_or_default()),
         None => {}
     })?;
 
@@ -31,12 +34,13 @@ pub(crate) fn main() -> Result<(), Error> {
     }
     // Returns when `quick` has handled it, and with it everything that came before.
     assert_eq!(quick.publish_sync(job.message(5), None)?, Handled::Yes);
-    println!("quick is done, on {} workers; {} messages still wait for stuck", bus.stats().workers, stuck.stats().depth);
+    println!("quick is done, on {} workers; stuck has {} messages and is in its first", bus.stats().workers, stuck.stats().accepted);
     println!("the hook was told: {}", panics.recv().expect("one panic"));
     assert_eq!(quick.stats().panics, 1);
 
+    println!("\n{}", bus.stats());
     drop(go_on);
     stuck.unsubscribe_and_join()?;
-    println!("\n{}", bus.stats());
+    quick.unsubscribe_and_join()?;
     Ok(())
 }
