@@ -93,7 +93,7 @@ impl Inline {
 
     /// Begins the end. False: somebody did already.
     pub(crate) fn close(&self, reason: EndReason) -> bool {
-        // ORDERING(inline.end): AcqRel; the gate's own word carries the reason to who delivers the end.
+        // ORDERING(inline.end): AcqRel; pairs with the Acquire in `finish` (the gate's own word carries the reason too).
         self.end.compare_exchange(0, reason.code(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
@@ -113,6 +113,7 @@ impl Inline {
         let (fence, name) = (&self.profile.fence, &self.profile.name);
         frames::enter(self.profile.bus, self.profile.id, || {
             if let (Some(handler), Some(ending)) = (handler, ending) {
+                // ORDERING(inline.end): Acquire; pairs with the AcqRel in `close`.
                 let reason = EndReason::from_code(self.end.load(Ordering::Acquire));
                 let reason = reason.unwrap_or(EndReason::ShutDown);
                 let message = (ending.farewell)(reason);
