@@ -141,7 +141,8 @@ fn dependencies_point_down() {
         let own = layer(module).unwrap_or_else(|| panic!("{} is in no layer", source.path));
         let code: String = source.code().map(|(_, line)| line).collect::<Vec<_>>().join("\n");
         for other in used(&code, &exports) {
-            let theirs = layer(&other).unwrap_or_else(|| panic!("{}: crate::{other} is in no layer", source.path));
+            let theirs =
+                layer(&other).unwrap_or_else(|| panic!("{}: crate::{other} is in no layer", source.path));
             edges += usize::from(other != module);
             if other != module && theirs >= own {
                 wrong.push(format!("{} ({module}, L{own}) uses crate::{other} (L{theirs})", source.path));
@@ -164,7 +165,8 @@ fn uses_are_read_in_every_form() {
 fn every_module_is_in_the_table() {
     let modules: BTreeSet<String> =
         sources().iter().map(|source| source.module().to_owned()).filter(|module| module != "lib").collect();
-    let table: BTreeSet<String> = LAYERS.iter().flat_map(|layer| layer.iter().map(|m| (*m).to_owned())).collect();
+    let table: BTreeSet<String> =
+        LAYERS.iter().flat_map(|layer| layer.iter().map(|m| (*m).to_owned())).collect();
     assert_eq!(modules, table);
 }
 
@@ -202,7 +204,11 @@ fn there_is_one_door_to_atomics_and_threads() {
 #[test]
 fn exceptions_say_why() {
     for source in sources().iter().filter(|source| OWN_ATOMICS.contains(&source.path.as_str())) {
-        assert!(source.text.contains("even in models:"), "{} does not say why it goes round src/sync", source.path);
+        assert!(
+            source.text.contains("even in models:"),
+            "{} does not say why it goes round src/sync",
+            source.path
+        );
     }
 }
 
