@@ -392,7 +392,7 @@ fn reap(threads: &mut Vec<thread::JoinHandle<()>>) {
 
 /// The calling thread is about to wait for another subscription: if it is a worker, somebody else takes its seat.
 pub(crate) fn hand_over() -> Result<(), NoSeat> {
-    let Some((pool, seat)) = SEAT.with(|mine| mine.borrow_mut().take()) else {
+    let Some((pool, seat)) = SEAT.try_with(|mine| mine.borrow_mut().take()).ok().flatten() else {
         return Ok(());
     };
     let taken = pool.seatless.fetch_add(1, Ordering::Relaxed) < SEATLESS_MAX

@@ -285,16 +285,19 @@ impl Ring {
     }
 
     /// Whether the next item is there already. Looks at its slot only: asking while producers are at work does not
-    /// take the tail's line away from them. False while the spill is used, and whenever in doubt.
+    /// take the tail's line away from them. A hint: [`take`](Self::take) tells.
     ///
     /// # Safety
     ///
     /// The caller has the turn.
     pub(crate) unsafe fn has_written(&self) -> bool {
+        // SAFETY: the caller has the turn.
+        let (next, in_spill) = self.consumer.position.with(|at| unsafe { ((*at).next, (*at).in_spill) });
+        if in_spill {
+            return true;
+        }
         // ORDERING(ring.slots): Acquire; pairs with `install`.
         let slots = self.producers.slots.load(Ordering::Acquire);
-        // SAFETY: the caller has the turn.
-        let next = self.consumer.position.with(|at| unsafe { (*at).next });
         !slots.is_null() && slot(slots, next, self.producers.mask).load(Ordering::Relaxed) != 0
     }
 
