@@ -10,10 +10,11 @@ pub(crate) fn main() -> Result<(), Error> {
     let hall = bus.topic("hall")?;
 
     let kind = greeting.clone();
-    let guest = hall.subscription("guest").accept(&greeting).start(move |delivery| match delivery.read(&kind) {
-        Some(text) => println!("guest: somebody said {text:?}"),
-        None => println!("guest: that was all ({:?})", delivery.end()),
-    })?;
+    let guest =
+        hall.subscription("guest").accept(&greeting).start(move |delivery| match delivery.read(&kind) {
+            Some(text) => println!("guest: somebody said {text:?}"),
+            None => println!("guest: that was all ({:?})", delivery.end()),
+        })?;
 
     let report = hall.publish(greeting.message("hello"));
     assert_eq!(report.accepted, 1);

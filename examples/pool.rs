@@ -9,10 +9,8 @@ use std::thread;
 
 pub(crate) fn main() -> Result<(), Error> {
     let (told, panics) = mpsc::channel();
-    let bus = Bus::builder()
-        .workers(1..=4)
-        .on_panic(move |report| drop(told.send(report.to_string())))
-        .build()?;
+    let bus =
+        Bus::builder().workers(1..=4).on_panic(move |report| drop(told.send(report.to_string()))).build()?;
     let job = bus.message_type::<u32>("job")?;
     let jobs = bus.topic("jobs")?;
 
@@ -23,18 +21,25 @@ pub(crate) fn main() -> Result<(), Error> {
     })?;
 
     let kind = job.clone();
-    let quick = jobs.subscription("quick").accept(&job).start(move |delivery| match delivery.read(&kind) {
-        Some(3) => panic!("I do not like 3"),
-        Some(number) => println!("quick: job {number}, on {:?}", thread::current().name().unwrap_or_default()),
-        None => {}
-    })?;
+    let quick =
+        jobs.subscription("quick").accept(&job).start(move |delivery| match delivery.read(&kind) {
+            Some(3) => panic!("I do not like 3"),
+            Some(number) => {
+                println!("quick: job {number}, on {:?}", thread::current().name().unwrap_or_default())
+            }
+            None => {}
+        })?;
 
     for number in 1..=4 {
         jobs.publish(job.message(number));
     }
     // Returns when `quick` has handled it, and with it everything that came before.
     assert_eq!(quick.publish_sync(job.message(5), None)?, Handled::Yes);
-    println!("quick is done, on {} workers; stuck has {} messages and is in its first", bus.stats().workers, stuck.stats().accepted);
+    println!(
+        "quick is done, on {} workers; stuck has {} messages and is in its first",
+        bus.stats().workers,
+        stuck.stats().accepted
+    );
     println!("the hook was told: {}", panics.recv().expect("one panic"));
     assert_eq!(quick.stats().panics, 1);
 

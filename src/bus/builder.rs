@@ -63,7 +63,8 @@ impl BusBuilder {
         }
     }
 
-    /// How few and how many threads run pool subscriptions. The minimum starts with the first work.
+    /// How few and how many threads run pool subscriptions, at most 64. The minimum starts with the first work, and below
+    /// the maximum one thread more, which watches whether the others get on.
     ///
     /// The number bounds threads; it is no mutual exclusion between subscriptions: a worker that waits in
     /// `publish_sync` or `join` has its place taken by another thread meanwhile.
@@ -109,14 +110,17 @@ impl BusBuilder {
         self
     }
 
-    /// Called for every panic caught in user code, on the thread that caught it.
+    /// Called for every panic caught in a handler, in the drop of a handler, or in a stream's waker, on the thread that
+    /// caught it. Panics in formatters and in the drops of values are counted by their type
+    /// ([`TypeInfo::panics`](crate::TypeInfo::panics)).
     pub fn on_panic(mut self, hook: impl Fn(&PanicReport<'_>) + Send + Sync + 'static) -> Self {
         self.on_panic = Some(Box::new(hook));
         self
     }
 
     /// A bus without threads, for tests: [`Bus::run_until_idle`] runs everything on the calling thread, dedicated
-    /// subscriptions too, nothing ever waits, and the clock starts at zero and moves by [`Bus::advance`] alone.
+    /// subscriptions too, no publish waits for room, and the clock of timestamps and delays starts at zero and moves by
+    /// [`Bus::advance`] alone.
     pub fn manual(mut self) -> Self {
         self.manual = true;
         self

@@ -25,7 +25,7 @@ use types::Types;
 /// A publish/subscribe bus: topics by name, message types, subscriptions, and the threads that run them.
 ///
 /// Cheap to clone; several can live in one process. Dropping the last clone ends the bus as
-/// [`shutdown`](Self::shutdown) does, without waiting. Handlers that need the bus get it from
+/// [`shutdown`](Self::shutdown) does, with ten seconds to drain, without waiting for it. Handlers that need the bus get it from
 /// [`Delivery::bus`](crate::Delivery::bus) or keep a [`WeakBus`]: one that captures a clone keeps it alive.
 ///
 /// ```

@@ -136,7 +136,8 @@ impl Bus {
     ///
     /// # Errors
     ///
-    /// From inside a handler of this bus it starts the same and returns [`ShutdownError::InHandler`] at once.
+    /// From inside a handler of this bus it starts the same and returns [`ShutdownError::InHandler`] at once. A second
+    /// call that waited for its own `deadline` and a little more returns [`ShutdownError::StillRunning`].
     pub fn shutdown(&self, deadline: Duration) -> Result<ShutdownReport, ShutdownError> {
         let shutdown = &self.0.shutdown;
         if frames::inside(self.exchange().id) {

@@ -15,7 +15,8 @@ pub enum PanicPlace {
     HandlerDrop,
     /// A waker of a stream.
     Waker,
-    /// A formatter of a message type.
+    /// A formatter of a message type. Not told of in this release: [`TypeInfo::panics`](crate::TypeInfo::panics)
+    /// counts these.
     Formatter,
 }
 
@@ -23,7 +24,7 @@ pub enum PanicPlace {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PanicReport<'a> {
-    /// The subscription's name (or the message type's, for a formatter).
+    /// The subscription's name.
     pub name: &'a str,
     /// What was running.
     pub place: PanicPlace,

@@ -87,7 +87,7 @@ pub(crate) fn held_up() -> Vec<u64> {
 
 fn each(mut visit: impl FnMut(&Frame)) {
     let mut next = TOP.try_with(Cell::get).unwrap_or(ptr::null());
-    // SAFETY: frames live in `enter`, which takes them off this list before they go; only this thread reads it.
+    // SAFETY: frames live in `mark`, which takes them off this list before they go; only this thread reads it.
     while let Some(frame) = unsafe { next.as_ref() } {
         visit(frame);
         next = frame.below;

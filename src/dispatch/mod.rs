@@ -1,4 +1,5 @@
-//! Execution: who runs a mailbox, on which thread, and what waits for what. Knows jobs, not messages.
+//! Execution: who runs a mailbox, on which thread, and what waits for what. Knows jobs, not messages (a worker
+//! that goes to sleep has `message` drop the dead ones).
 //!
 //! | file | what |
 //! | --- | --- |

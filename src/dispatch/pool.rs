@@ -4,8 +4,7 @@
 //! standby sleeps until a job is pushed while no worker sleeps. Then it watches: if nothing was taken from the queue
 //! for `grow_after` while work waits, it becomes a worker and starts the next standby. So handlers that block do
 //! not stop others, noticed without a further publish, and load that keeps moving does not grow the pool.
-//! A worker that was idle for `idle_timeout` leaves, down to the minimum, and takes the standby's place if that is
-//! empty.
+//! A worker that was idle for `idle_timeout` leaves, down to the minimum, and starts a standby if there is none.
 //!
 //! A worker that is about to wait for another subscription [hands its seat](Pool::hand_over) to a fresh thread and
 //! leaves when it is done. So a pool of one worker makes progress through any chain of waits, and a worker never runs
@@ -252,7 +251,7 @@ impl Pool {
         }
     }
 
-    /// Leaves the seat if the pool is above its minimum; becomes the standby if there is none.
+    /// Leaves the seat if the pool is above its minimum, and starts a standby if there is none.
     fn leave(self: &Arc<Self>, seat: usize) -> bool {
         let mut crew = self.crew.lock();
         if crew.seats.count_ones() as usize <= self.config.workers_min {

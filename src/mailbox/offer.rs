@@ -25,16 +25,16 @@ pub(crate) enum Offer {
     Closed,
 }
 
-/// How a publish waits: at most once, with one starting point for all mailboxes.
+/// How a publish waits: at most once, with one deadline for all mailboxes, that of the first full one.
 pub(crate) struct Patience {
     /// False in handlers, for control messages, and in manual mode.
     pub(crate) may_wait: bool,
-    started: Option<Deadline>,
+    deadline: Option<Deadline>,
 }
 
 impl Patience {
     pub(crate) fn new(may_wait: bool) -> Self {
-        Self { may_wait, started: None }
+        Self { may_wait, deadline: None }
     }
 
     /// For control messages and where nothing may wait.
@@ -121,7 +121,7 @@ impl Mailbox {
             Push::Closed => return Offer::Closed,
             Push::Full { .. } => {}
         }
-        let deadline = *patience.started.get_or_insert_with(|| Deadline::after(Some(timeout)));
+        let deadline = *patience.deadline.get_or_insert_with(|| Deadline::after(Some(timeout)));
         let enough = self.ring.capacity().div_ceil(2);
         let waited = self.room.wait(deadline, enough, || match self.ring.push(word, WhenFull::Refuse) {
             Push::Accepted { turn, index, .. } => Attempt::Done(self.accepted_at(index, turn, false)),

@@ -47,7 +47,7 @@ impl fmt::Display for Dispatch {
     }
 }
 
-/// How far a mailbox may grow on the heap beyond its capacity.
+/// How far a mailbox may grow on the heap beyond its capacity: so many messages more than the capacity may wait in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Grow {
     limit: usize,
@@ -57,7 +57,7 @@ impl Grow {
     /// Unless told otherwise: 1,048,576 messages.
     pub const DEFAULT_LIMIT: usize = 1 << 20;
 
-    /// At most `messages` on the heap; after that the newest is refused.
+    /// At most `messages` beyond the capacity; after that the newest is refused.
     pub const fn limit(messages: usize) -> Self {
         Self { limit: messages }
     }
@@ -67,7 +67,7 @@ impl Grow {
         Self { limit: usize::MAX }
     }
 
-    /// How many messages may be on the heap.
+    /// How many messages may wait beyond the capacity.
     pub const fn messages(self) -> usize {
         self.limit
     }
@@ -92,7 +92,8 @@ pub enum Overflow {
     DropNewest,
     /// It takes the place of the oldest one waiting.
     DropOldest,
-    /// The publisher waits for room, at most so long; then it is refused.
+    /// The publisher waits for room, at most so long; then it is refused. If a publish meets several such mailboxes, the
+    /// time of the first one that is full counts for all.
     ///
     /// Only threads that are outside every handler and callback of any bus wait, once per publish, after every other
     /// mailbox has its message. Elsewhere the mailbox takes the message beyond its capacity (counted, and limited as

@@ -272,8 +272,10 @@ impl<T: Send + Sync + 'static> MessageType<T> {
         (kind.value == TypeId::of::<T>()).then(|| Self::of(kind))
     }
 
-    /// Makes a message with `value`, the time now and this node as origin. One allocation; none if the type is
-    /// declined, when `value` is dropped.
+    /// Makes a message with `value`, the time now and this node as origin.
+    ///
+    /// At most one allocation: blocks are used again, and values of dead messages of this type that came back with
+    /// their blocks may be dropped here. If the type is declined, `value` is dropped and the message is empty.
     pub fn message(&self, value: T) -> Message {
         self.build(value).finish()
     }

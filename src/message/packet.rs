@@ -56,9 +56,11 @@ const _: () = assert!(std::mem::align_of::<Header>() >= 2);
 
 /// An immutable value with its type, time and origin; shared, never copied.
 ///
-/// Cloning counts a reference (one atomic addition); the value is dropped with the last one, by whichever thread
-/// drops that. A message can be published any number of times, on any topics of the bus whose type made it. It may
-/// be kept after that bus is gone.
+/// Cloning counts a reference (one atomic addition). The value is dropped with the last one, by the thread that drops
+/// that. If that is a worker of the bus, or a dedicated subscription's thread, the value may wait a little: such a
+/// thread keeps at most 64 dead messages of a type for whoever makes the next ones, and drops them before it sleeps. A
+/// message can be published any number of times, on any topics of the bus whose type made it. It may be kept after
+/// that bus is gone.
 ///
 /// ```
 /// use stasis_bus::Bus;

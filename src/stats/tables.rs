@@ -9,7 +9,7 @@ use std::fmt;
 pub struct TopicStats {
     /// Its name.
     pub name: String,
-    /// Messages published on this very topic.
+    /// Messages published on this very topic, with the bus's own that tell of its subscriptions.
     pub published: u64,
     /// Messages that reached it, published here or arrived by a forward.
     pub reached: u64,
@@ -35,7 +35,7 @@ pub struct SubscriptionStats {
     pub dispatch: &'static str,
     /// Messages accepted into its mailbox (inline: handler calls).
     pub accepted: u64,
-    /// Messages waiting now.
+    /// Messages waiting now. Up to 16 more may have been taken out for the handler that is running.
     pub depth: u64,
     /// The most that were seen waiting.
     pub high_water: u64,
@@ -63,7 +63,7 @@ pub struct BusStats {
     pub workers: usize,
     /// Mailboxes that wait for a worker.
     pub ready: usize,
-    /// Panics of user code caught so far.
+    /// Panics of handlers, their drops and wakers caught so far.
     pub panics: u64,
     /// Publishes refused because they were nested too deep.
     pub nested_too_deep: u64,

@@ -31,7 +31,7 @@ const BUSY_PAUSE: Duration = Duration::from_micros(50);
 /// Nothing is visible before the finishing call ([`start`](Self::start), [`inline`](Self::inline) or
 /// [`stream`](Self::stream)); then all of it is, at once. The subscription's first message is its own
 /// [`SubscriptionChange`](crate::SubscriptionChange) of kind `Subscribe` (if its filter wants that type); the others on
-/// the topic are told as well.
+/// the topic, and on those it forwards to, are told as well.
 ///
 /// | option | default |
 /// | --- | --- |

@@ -39,8 +39,9 @@ impl<'a> Delivery<'a> {
         self.arrival.missed
     }
 
-    /// The message's position in this subscription, counted from 0: a gap means that messages were lost there. Always
-    /// 0 for an inline subscription, whose calls have no order.
+    /// The message's position in this subscription, counted from 0. A gap means that
+    /// [`DropOldest`](crate::Overflow::DropOldest) lost messages there; what other policies refuse has no position.
+    /// Always 0 for an inline subscription, whose calls have no order.
     pub fn seq(&self) -> u64 {
         self.arrival.seq
     }

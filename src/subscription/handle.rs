@@ -29,7 +29,7 @@ pub struct Subscription {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Handled {
-    /// The handler has returned.
+    /// The handler has returned (or panicked). A stream: the reader came back for the next message.
     Yes,
     /// The subscription has ended; nothing was waited for.
     Gone,
@@ -96,12 +96,15 @@ impl Subscription {
         self.member.done().is_set()
     }
 
-    /// Ends it, if nobody has yet (then: true). Never waits.
+    /// Ends it, if nobody has yet (then: true). Never waits. Inline and Serial handlers that are told of it run here, its
+    /// own final call too if it is one of these and nobody else is in it.
     pub fn unsubscribe(&self) -> bool {
         self.member.end(EndReason::Unsubscribed)
     }
 
-    /// Waits until the final call has returned, whoever ends the subscription. Any number of threads may wait.
+    /// Waits until the final call has returned, whoever ends the subscription. Any number of threads may wait. A
+    /// [`Stream`](crate::Stream) is over when its reader has read the final message, so the thread that reads it should
+    /// not wait here.
     ///
     /// # Errors
     ///
@@ -136,7 +139,7 @@ impl Subscription {
     }
 
     /// Publishes on this subscription's topic, and returns when this subscription has handled the message; everybody
-    /// else gets it as usual. With a timeout, waits at most so long (the message stays queued).
+    /// else gets it as usual. With a timeout, waits at most so long after the publish itself (the message stays queued).
     ///
     /// From a pool handler it makes progress with one worker too: another thread takes the waiting worker's place.
     ///

@@ -1,6 +1,7 @@
 //! The one door to atomics, cells, locks, threads and clocks.
 //!
-//! Everything else in the crate imports from here, and clippy forbids going round it. That keeps one sentence
+//! Everything else in the crate imports from here, and clippy forbids going round it (exempt are the numbers of `ids`,
+//! the table of `dispatch::waits`, and cells that are set once). That keeps one sentence
 //! true: *the code that ships is the code that was modelled*. With `--cfg bus_loom` the same names mean
 //! [loom]'s types, which explore interleavings and weak memory; without it they are the standard library's.
 //!

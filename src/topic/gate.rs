@@ -18,7 +18,8 @@
 //!
 //! Every retired, undrained gate holds one count on its successor: so gates drain in order, and a handler listed by an
 //! older list is not ended while that list's walks go on. Lists between two removals share a gate. A walk that is stuck
-//! in a handler keeps gates, not lists; it also delays the finals of its topic's other inline subscriptions.
+//! in a handler keeps its own list and the gates after it, not the lists after it; it also delays the finals of its
+//! topic's other inline subscriptions.
 
 use crate::mailbox::Inline;
 use crate::sync::atomic::{AtomicU64, Ordering};

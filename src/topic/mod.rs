@@ -138,10 +138,11 @@ impl Topic {
 
     /// Delivers `message` to every subscription on every topic reachable from here, once each.
     ///
-    /// Returns when the message is in every mailbox and every inline handler for it has returned. It takes no lock on
+    /// Returns when the message is in every mailbox and every inline handler for it has returned. Serial subscriptions
+    /// that it found idle it has run by then, including what others published to them meanwhile. It takes no lock on
     /// the way to a mailbox and allocates nothing per delivery. It waits only for room in a full
     /// [`Block`](crate::Overflow::Block) mailbox, and only outside handlers. A publisher stopped by the operating
-    /// system in the middle of one delivery delays that mailbox, no other.
+    /// system on its way delays the mailbox it is writing to and those it has made ready and not yet woken, no others.
     ///
     /// Of two publishes, the second of which began after the first returned, every subscription that gets both gets
     /// the first one first. Two concurrent publishes may be seen in different orders by different subscriptions.

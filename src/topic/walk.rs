@@ -5,7 +5,7 @@
 //! collected, in this order:
 //!
 //! 1. mailboxes that never wait
-//! 2. mailboxes that may wait for room, with one starting point for all
+//! 2. mailboxes that may wait for room, with one deadline for all; the wake-ups of the others come first
 //! 3. wake-ups, with one fence and at most one for the pool
 //! 4. inline handlers, then Serial mailboxes whose turn this walk took
 //!
