@@ -6,7 +6,7 @@
 //! not stop others, noticed without a further publish, and load that keeps moving does not grow the pool.
 //! A worker that was idle for `idle_timeout` leaves, down to the minimum, and starts a standby if there is none.
 //!
-//! A worker that is about to wait for another subscription [hands its seat](Pool::hand_over) to a fresh thread and
+//! A worker that is about to wait for another subscription [hands its seat](hand_over) to a fresh thread and
 //! leaves when it is done. So a pool of one worker makes progress through any chain of waits, and a worker never runs
 //! one job on top of another.
 

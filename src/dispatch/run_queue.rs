@@ -49,7 +49,7 @@ pub(crate) struct RunQueue {
     seats: Box<[Seat]>,
 }
 
-/// Why [`RunQueue::next`] returned without a job.
+/// Why [`RunQueue::sleep`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Woken {
     /// Somebody had work, or woke everybody.
