@@ -291,9 +291,9 @@ fn send_home(kind: &Kind, block: NonNull<Header>) {
     let sent = RETURNS.try_with(|returns| {
         let mut shelves = returns.0.borrow_mut();
         let (tray, other) = shelves.of(kind);
-        let filling = tray.get_or_insert_with(Tray::new);
-        filling.push(block);
-        let full = if filling.is_full() { tray.take() } else { None };
+        // A full one goes with the next block: a thread that sent one holds another, so `drop_dead` looks there.
+        let full = if tray.as_ref().is_some_and(|tray| tray.is_full()) { tray.take() } else { None };
+        tray.get_or_insert_with(Tray::new).push(block);
         (full, other)
     });
     match sent {
@@ -302,7 +302,7 @@ fn send_home(kind: &Kind, block: NonNull<Header>) {
                 full.bury();
             }
             if let Some(other) = other {
-                other.bury();
+                drop_dead_of(other);
             }
         }
         // The thread is ending.

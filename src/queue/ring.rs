@@ -228,6 +228,10 @@ impl Ring {
         let depth = seen.index().wrapping_sub(head) as i64;
         match when_full {
             WhenFull::Spill { limit } if depth < limit as i64 => self.push_spilling(item, seen),
+            // There is room, but the spill stands until it is used up: the order is kept by going there too.
+            WhenFull::Refuse if seen.is_spilling() && depth < self.producers.capacity as i64 => {
+                self.push_spilling(item, seen)
+            }
             _ => (self.producers.tail.read() == seen).then_some(Push::Full { head }),
         }
     }

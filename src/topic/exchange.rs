@@ -135,7 +135,13 @@ impl Exchange {
     }
 
     pub(super) fn keep_forward(&self, edge: Standing) {
-        self.forwards.lock().push(edge);
+        let mut edges = self.forwards.lock();
+        // After the end nobody would take it away: it goes now, outside the lock.
+        if self.is_over() {
+            drop(edges);
+            return drop(edge);
+        }
+        edges.push(edge);
     }
 
     pub(crate) fn drop_forwards(&self) {
