@@ -110,9 +110,8 @@ impl BusBuilder {
         self
     }
 
-    /// Called for every panic caught in a handler, in the drop of a handler, or in a stream's waker, on the thread that
-    /// caught it. Panics in formatters and in the drops of values are counted by their type
-    /// ([`TypeInfo::panics`](crate::TypeInfo::panics)).
+    /// Called for every panic caught in user code (handlers and their drops, wakers, formatters, drops of values), on the
+    /// thread that caught it. A panic in the hook itself is caught and not told of.
     pub fn on_panic(mut self, hook: impl Fn(&PanicReport<'_>) + Send + Sync + 'static) -> Self {
         self.on_panic = Some(Box::new(hook));
         self
@@ -144,9 +143,9 @@ impl BusBuilder {
             thread_name: self.thread_name,
             manual: self.manual,
         });
-        let types = Arc::new(Types::new(id, clock.clone(), self.declined, &self.node));
-        let changes = types.declare(SubscriptionChange::draft())?;
         let fence = Arc::new(Fence::new(self.on_panic));
+        let types = Arc::new(Types::new(id, clock.clone(), fence.clone(), self.declined, &self.node));
+        let changes = types.declare(SubscriptionChange::draft())?;
         let exchange = Exchange::new(id, pool, clock, fence, changes);
         let shutdown = Arc::new(Shutdown::new(exchange.clone(), types.clone()));
         Ok(Bus::of(Arc::new(Inner { exchange, types, shutdown })))

@@ -1,9 +1,10 @@
 //! The message types and origins of one bus.
 
 use super::Bus;
+use crate::dispatch::fence::{Fence, PanicPlace};
 use crate::error::{TypeError, check_name};
 use crate::message::home;
-use crate::message::kind::{Draft, Environment, Kind};
+use crate::message::kind::{Draft, Environment, Foreign, Kind, TellPanic};
 use crate::message::{AmiEvent, Message, MessageType, Origin, TypeInfo};
 use crate::sync::time::Clock;
 use crate::sync::{Arc, Mutex};
@@ -15,6 +16,7 @@ use std::num::NonZeroU32;
 pub(super) struct Types {
     bus: u64,
     clock: Arc<Clock>,
+    fence: Arc<Fence>,
     declined: BTreeSet<String>,
     local: Option<Origin>,
     kinds: Mutex<HashMap<Box<str>, Arc<Kind>>>,
@@ -23,10 +25,17 @@ pub(super) struct Types {
 
 impl Types {
     /// With the node of this process as the first origin.
-    pub(super) fn new(bus: u64, clock: Arc<Clock>, declined: BTreeSet<String>, node: &str) -> Self {
+    pub(super) fn new(
+        bus: u64,
+        clock: Arc<Clock>,
+        fence: Arc<Fence>,
+        declined: BTreeSet<String>,
+        node: &str,
+    ) -> Self {
         let mut types = Self {
             bus,
             clock,
+            fence,
             declined,
             local: None,
             kinds: Mutex::new(HashMap::new()),
@@ -52,10 +61,23 @@ impl Types {
             declined: self.declined.contains(&draft.name),
             local: self.local,
             clock: self.clock.clone(),
+            tell: self.tell(),
         };
         let made = draft.finish(environment);
         kinds.insert(made.name().into(), made.kind().clone());
         Ok(made)
+    }
+
+    /// Panics in formatters and in the drops of values go where those of handlers go.
+    fn tell(&self) -> TellPanic {
+        let fence = self.fence.clone();
+        Arc::new(move |name, which, payload| {
+            let place = match which {
+                Foreign::Formatter => PanicPlace::Formatter,
+                Foreign::ValueDrop => PanicPlace::ValueDrop,
+            };
+            fence.tell(name, place, payload);
+        })
     }
 
     /// The bus has ended: no memory of messages is kept for it any more.

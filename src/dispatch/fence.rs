@@ -15,9 +15,10 @@ pub enum PanicPlace {
     HandlerDrop,
     /// A waker of a stream.
     Waker,
-    /// A formatter of a message type. Not told of in this release: [`TypeInfo::panics`](crate::TypeInfo::panics)
-    /// counts these.
+    /// A formatter of a message type.
     Formatter,
+    /// The drop of a message's value.
+    ValueDrop,
 }
 
 /// One caught panic, as the hook sees it.

@@ -5,7 +5,7 @@ use super::room::{Attempt, NoRoom};
 use super::{Consumer, Grow, Mailbox, Overflow};
 use crate::dispatch::fence::PanicPlace;
 use crate::dispatch::job::{Budget, Ready, Soon};
-use crate::dispatch::{frames, pool::Pool};
+use crate::dispatch::{frames, pool::Pool, waits};
 use crate::message::Message;
 use crate::queue::{Push, WhenFull};
 use crate::sync::Arc;
@@ -122,6 +122,8 @@ impl Mailbox {
             Push::Full { .. } => {}
         }
         let deadline = *patience.deadline.get_or_insert_with(|| Deadline::after(Some(timeout)));
+        // A circle can pass through a Serial mailbox whose turn this publish has taken: then it does not wait either.
+        let Ok(_waiting) = waits::begin(&[self.profile.id]) else { return self.offer_beyond(word) };
         let enough = self.ring.capacity().div_ceil(2);
         let waited = self.room.wait(deadline, enough, || match self.ring.push(word, WhenFull::Refuse) {
             Push::Accepted { turn, index, .. } => Attempt::Done(self.accepted_at(index, turn, false)),
@@ -183,7 +185,9 @@ impl Mailbox {
             }
             Consumer::Stream(waker) => {
                 let profile = &self.profile;
-                let _ = profile.fence.run(&profile.name, PanicPlace::Waker, || waker.wake());
+                frames::enter(profile.bus, profile.id, || {
+                    profile.fence.run(&profile.name, PanicPlace::Waker, || waker.wake());
+                });
             }
         }
         false

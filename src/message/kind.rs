@@ -76,7 +76,18 @@ pub(crate) struct Kind {
     json: Option<ToJson>,
     ami: Option<ToAmi>,
     panics: AtomicU64,
+    tell: TellPanic,
 }
+
+/// Foreign code that a message type runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Foreign {
+    Formatter,
+    ValueDrop,
+}
+
+/// Hears of a panic in a type's foreign code: the type's name, which code, and what the panic carried.
+pub(crate) type TellPanic = Arc<dyn Fn(&str, Foreign, Box<dyn Any + Send>) + Send + Sync>;
 
 impl Kind {
     pub(crate) fn bus(&self) -> u64 {
@@ -106,11 +117,11 @@ impl Kind {
 
     #[cfg(feature = "json")]
     pub(super) fn to_json(&self, message: &Message) -> Option<serde_json::Value> {
-        self.json.as_ref().and_then(|format| self.caught(|| format(message)).flatten())
+        self.json.as_ref().and_then(|format| self.caught(Foreign::Formatter, || format(message)).flatten())
     }
 
     pub(super) fn to_ami(&self, message: &Message) -> Option<AmiEvent> {
-        self.ami.as_ref().and_then(|format| self.caught(|| format(message)).flatten())
+        self.ami.as_ref().and_then(|format| self.caught(Foreign::Formatter, || format(message)).flatten())
     }
 
     /// Panics caught in formatters and in the drops of values.
@@ -132,15 +143,14 @@ impl Kind {
     }
 
     /// Runs foreign code; a panic is counted.
-    pub(super) fn caught<R>(&self, code: impl FnOnce() -> R) -> Option<R> {
-        catch_unwind(AssertUnwindSafe(code)).map_err(|payload| self.count(payload)).ok()
+    pub(super) fn caught<R>(&self, which: Foreign, code: impl FnOnce() -> R) -> Option<R> {
+        catch_unwind(AssertUnwindSafe(code)).map_err(|payload| self.count(which, payload)).ok()
     }
 
     #[cold]
-    fn count(&self, payload: Box<dyn Any + Send>) {
+    fn count(&self, which: Foreign, payload: Box<dyn Any + Send>) {
         self.panics.fetch_add(1, Ordering::Relaxed);
-        // Even the payload's drop is foreign code.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+        (self.tell)(&self.name, which, payload);
     }
 }
 
@@ -162,6 +172,7 @@ pub(crate) struct Environment {
     pub(crate) declined: bool,
     pub(crate) local: Option<Origin>,
     pub(crate) clock: Arc<Clock>,
+    pub(crate) tell: TellPanic,
 }
 
 impl<T: Send + Sync + 'static> Draft<T> {
@@ -197,7 +208,7 @@ impl<T: Send + Sync + 'static> Draft<T> {
     }
 
     pub(crate) fn finish(self, environment: Environment) -> MessageType<T> {
-        let Environment { bus, id, declined, local, clock } = environment;
+        let Environment { bus, id, declined, local, clock, tell } = environment;
         MessageType::of(Arc::new(Kind {
             bus,
             id,
@@ -213,6 +224,7 @@ impl<T: Send + Sync + 'static> Draft<T> {
             json: self.json,
             ami: self.ami,
             panics: AtomicU64::new(0),
+            tell,
         }))
     }
 }

@@ -9,7 +9,7 @@
 //! class if it came later.
 
 use super::home;
-use super::kind::Kind;
+use super::kind::{Foreign, Kind};
 use super::{Origin, Timestamp};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU32, Ordering, fence};
@@ -308,7 +308,7 @@ impl Kind {
         // SAFETY: the block keeps its type alive; the function was chosen for the same `T` as its `make`.
         unsafe {
             let kind = block.as_ref().kind();
-            kind.caught(|| (kind.layouts().drop_value)(block));
+            kind.caught(Foreign::ValueDrop, || (kind.layouts().drop_value)(block));
         }
     }
 

@@ -55,8 +55,10 @@
 //! Sources: the bounded-ring layout and its cached consumer index are known from JCTools and the LMAX disruptor;
 //! the "busy" answer from tokio's block list.
 
+mod group;
 mod ring;
 mod word;
 
-pub(crate) use ring::{GROUP, Group, Push, Ring, Shape, Taken, WhenFull};
+pub(crate) use group::{GROUP, Group};
+pub(crate) use ring::{Push, Ring, Shape, Taken, WhenFull};
 pub(crate) use word::Close;

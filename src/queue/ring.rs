@@ -1,13 +1,12 @@
 //! The ring itself: slots, the spill, and the three parties' steps. The protocol is in the module's header.
 
+use super::group::{GROUP, Group};
 use super::word::{Close, Head, State, Tail};
 use crate::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Backlog, CachePadded, UnsafeCell, hint};
 use std::num::NonZeroUsize;
 use std::ptr;
 
-/// At most so many items leave the ring at once: more would keep them from others while handlers run.
-pub(crate) const GROUP: usize = if cfg!(bus_loom) { 2 } else { 16 };
 /// A lost claim waits a little longer each time, up to this many tries.
 const BACKOFF_TRIES_MAX: u32 = if cfg!(bus_loom) { 0 } else { 16 };
 /// How often an evicting producer tries again when the oldest item is still being written.
@@ -59,39 +58,6 @@ pub(crate) struct Empty(State);
 impl std::fmt::Debug for Empty {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Empty(at {})", self.0.index())
-    }
-}
-
-/// Items on their way from the ring to the handler.
-#[derive(Debug, Default)]
-pub(crate) struct Group {
-    items: [usize; GROUP],
-    next: usize,
-    len: usize,
-}
-
-impl Group {
-    fn clear(&mut self) {
-        self.next = 0;
-        self.len = 0;
-    }
-
-    fn push(&mut self, item: usize) {
-        self.items[self.len] = item;
-        self.len += 1;
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.len - self.next
-    }
-}
-
-impl Iterator for Group {
-    type Item = NonZeroUsize;
-    fn next(&mut self) -> Option<NonZeroUsize> {
-        let item = *self.items[..self.len].get(self.next)?;
-        self.next += 1;
-        NonZeroUsize::new(item)
     }
 }
 
@@ -311,16 +277,16 @@ impl Ring {
         } else if !self.take_written(at, group, most) {
             return Taken::Busy;
         }
-        if group.len == 0 {
+        if group.is_empty() {
             return match self.look_closer(at) {
                 None => self.take_at(at, group, most),
                 Some(found) => found,
             };
         }
-        let first = at.next - group.len as u64;
+        let first = at.next - group.len() as u64;
         let missed = first - at.handed_out;
         at.handed_out = at.next;
-        if group.len == most {
+        if group.len() == most {
             self.note_depth(first);
         }
         Taken::Some { first, missed }
@@ -340,7 +306,7 @@ impl Ring {
             }
             at.next = head;
         }
-        while group.len < most {
+        while group.len() < most {
             // ORDERING(ring.slot): Acquire; pairs with the Release in `push`: the item's contents are ours.
             let cell = slot(slots, at.next, self.producers.mask);
             let item = cell.load(Ordering::Acquire);
@@ -351,20 +317,20 @@ impl Ring {
             group.push(item);
             at.next += 1;
         }
-        if group.len > 0 || self.producers.evicting {
+        if !group.is_empty() || self.producers.evicting {
             self.consumer.head.publish(at.next);
         }
         true
     }
 
     fn take_spilled(&self, at: &mut Position, group: &mut Group, most: usize) {
-        while group.len < most {
+        while group.len() < most {
             match self.spill.pop() {
                 Some(item) => group.push(item.get()),
                 None => break,
             }
         }
-        at.next += group.len as u64;
+        at.next += group.len() as u64;
         self.consumer.head.publish(at.next);
     }
 

@@ -3,10 +3,11 @@
 use crate::dispatch::latch::Latch;
 use crate::dispatch::{pool, waits};
 use crate::error::WaitError;
-use crate::mailbox::{Dispatch, SyncOutcome};
+use crate::mailbox::{Dispatch, Receipt, SyncOutcome};
 use crate::message::{EndReason, Message};
 use crate::stats::SubscriptionStats;
 use crate::sync::Arc;
+use crate::sync::atomic::{Ordering, fence};
 use crate::sync::time::Deadline;
 use crate::topic::Topic;
 use crate::topic::member::{CannotWait, Member, Sink};
@@ -147,7 +148,7 @@ impl Subscription {
     ///
     /// [`WaitError::WouldDeadlock`] if this subscription cannot handle it before the calling thread goes on: its own
     /// handler, or any longer circle of waits; then nothing was published. [`WaitError::TooManyWaiting`] likewise.
-    /// [`WaitError::TimedOut`].
+    /// [`WaitError::TimedOut`]; in manual mode, where nothing waits, also without a timeout.
     ///
     /// ```
     /// use stasis_bus::{Bus, Handled};
@@ -174,20 +175,28 @@ impl Subscription {
         if !kind_wanted {
             return Ok(Handled::Filtered);
         }
-        if Arc::strong_count(&receipt) == 1 && !receipt.is_set() {
+        self.settle(&receipt, timeout)
+    }
+
+    /// Waits for the envelope's end, if there was one.
+    fn settle(&self, receipt: &Receipt, timeout: Option<Duration>) -> Result<Handled, WaitError> {
+        let alone = Arc::strong_count(receipt) == 1;
+        // ORDERING(receipt): Acquire; pairs with the Release by which the envelope gave up its share of the receipt: if
+        // there was one, what it set is seen.
+        fence(Ordering::Acquire);
+        if alone && !receipt.is_set() {
             // No mailbox took the envelope: the subscription was off the topic's list.
             return Ok(Handled::Gone);
         }
+        let mut limit = timeout;
         if self.member.topic.exchange.pool.is_manual() {
             self.member.run_alone();
+            limit = Some(Duration::ZERO);
         }
-        match receipt.wait(Deadline::after(timeout)) {
+        let gone = || self.member.mailbox().is_some_and(|mailbox| mailbox.is_closed());
+        match receipt.wait(Deadline::after(limit)) {
             Some(SyncOutcome::Handled) => Ok(Handled::Yes),
-            Some(SyncOutcome::Dropped)
-                if self.member.mailbox().is_some_and(|mailbox| mailbox.is_closed()) =>
-            {
-                Ok(Handled::Gone)
-            }
+            Some(SyncOutcome::Dropped) if gone() => Ok(Handled::Gone),
             Some(SyncOutcome::Dropped) => Ok(Handled::Dropped),
             None => Err(WaitError::TimedOut),
         }

@@ -28,6 +28,8 @@ pub(crate) struct Member {
     filter: Filter,
     /// What had reached the topic when this one became visible.
     joined_at: AtomicU64,
+    /// What had when it was taken off the topic's list.
+    left_at: AtomicU64,
     ending: AtomicBool,
 }
 
@@ -53,7 +55,15 @@ impl From<NoSeat> for CannotWait {
 
 impl Member {
     pub(crate) fn new(topic: Arc<TopicCore>, dispatch: Dispatch, filter: Filter, sink: Sink) -> Self {
-        Self { topic, dispatch, sink, filter, joined_at: AtomicU64::new(0), ending: AtomicBool::new(false) }
+        Self {
+            topic,
+            dispatch,
+            sink,
+            filter,
+            joined_at: AtomicU64::new(0),
+            left_at: AtomicU64::new(u64::MAX),
+            ending: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn id(&self) -> u64 {
@@ -141,6 +151,7 @@ impl Member {
                 None
             }
         };
+        self.left_at.store(self.topic.reached(), Ordering::Relaxed);
         if reason != EndReason::ShutDown {
             let change = self.change(Change::Unsubscribe(reason));
             Walk::from(&self.topic).control(self.id()).publish(change);
@@ -179,9 +190,10 @@ impl Member {
         let _waiting = waits::begin(targets)?;
         if self.topic.exchange.pool.is_manual() {
             self.run_alone();
-        } else {
-            pool::hand_over()?;
+            // Nobody else runs anything: what has not ended now never does while this thread waits.
+            return if self.done().is_set() { Ok(()) } else { Err(CannotWait::Circle) };
         }
+        pool::hand_over()?;
         self.done().wait(Deadline::after(timeout)).ok_or(CannotWait::TimedOut)
     }
 
@@ -204,7 +216,8 @@ impl Member {
     pub(crate) fn accepted(&self) -> u64 {
         match &self.sink {
             Sink::Inline(inline) if inline.filter().is_all() => {
-                self.topic.reached().saturating_sub(self.joined_at.load(Ordering::Relaxed))
+                let until = self.topic.reached().min(self.left_at.load(Ordering::Relaxed));
+                until.saturating_sub(self.joined_at.load(Ordering::Relaxed))
             }
             Sink::Inline(inline) => inline.counted_calls(),
             Sink::Mailbox(_) | Sink::Stream(_) => self.mailbox().map_or(0, |mailbox| mailbox.accepted()),
