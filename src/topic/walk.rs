@@ -160,12 +160,21 @@ impl<'a> Walk<'a> {
             }
         }
         delivery.turns.flush(&self.topic.exchange);
-        if delivery.has_inline {
+        if delivery.has_inline && self.may_nest() {
             for reached in reached {
                 delivery.call_inline(reached);
             }
         }
         delivery.finish()
+    }
+
+    /// The bus's own messages get here however deep they are nested: into mailboxes, but no handler deeper.
+    fn may_nest(&self) -> bool {
+        let may = frames::depth() < frames::NESTING_MAX;
+        if !may {
+            self.topic.exchange.nested_too_deep.fetch_add(1, Ordering::Relaxed);
+        }
+        may
     }
 
     fn patience(&self) -> Patience {
