@@ -5,6 +5,7 @@
 use stasis_bus::{
     Bus, Delivery, Dispatch, EndReason, Message, MessageType, Received, Subscription, SubscriptionBuilder,
 };
+use std::io::Write;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Once, OnceLock};
@@ -48,7 +49,8 @@ fn watch() {
         thread::sleep(Duration::from_millis(200));
         let running = RUNNING.lock().unwrap();
         if let Some((name, _)) = running.iter().find(|(_, since)| since.elapsed() > HUNG_AFTER) {
-            eprintln!("HUNG: {name} after {HUNG_AFTER:?}");
+            // Not eprintln!, which the test harness captures.
+            let _ = writeln!(std::io::stderr(), "HUNG: {name} after {HUNG_AFTER:?}");
             std::process::abort();
         }
     }
