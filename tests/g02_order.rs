@@ -172,14 +172,15 @@ fn g2_a_serial_handler_sees_its_own_publish_after_its_cause() {
     let topic = bus.topic("t").unwrap();
     let log = Log::new();
     let (noted, kind2, again) = (log.clone(), kind.clone(), topic.clone());
-    let _serial = topic.subscription("serial").accept(&kind).dispatch(Dispatch::Serial).start(move |delivery| {
-        let Some(&number) = delivery.read(&kind2) else { return };
-        noted.push((number, "begins"));
-        if number < 1_000 {
-            again.publish(kind2.message(number + 1));
-        }
-        noted.push((number, "ends"));
-    });
+    let _serial =
+        topic.subscription("serial").accept(&kind).dispatch(Dispatch::Serial).start(move |delivery| {
+            let Some(&number) = delivery.read(&kind2) else { return };
+            noted.push((number, "begins"));
+            if number < 1_000 {
+                again.publish(kind2.message(number + 1));
+            }
+            noted.push((number, "ends"));
+        });
     topic.publish(kind.message(0));
     let expected: Vec<_> = (0..=1_000).flat_map(|number| [(number, "begins"), (number, "ends")]).collect();
     assert_eq!(log.all(), expected);

@@ -126,7 +126,11 @@ fn g6_the_final_message_names_the_subscription_whatever_its_filter() {
         let heard = log.await_len(1);
         let (change, reason) = heard[0].clone();
         let change = change.unwrap();
-        assert_eq!((change.topic.as_str(), change.subscription.as_str(), change.id), ("calls", "cdr", id), "{mode}");
+        assert_eq!(
+            (change.topic.as_str(), change.subscription.as_str(), change.id),
+            ("calls", "cdr", id),
+            "{mode}"
+        );
         assert_eq!(change.change, Change::Unsubscribe(EndReason::Unsubscribed));
         assert_eq!(reason, Some(EndReason::Unsubscribed));
         assert_eq!(heard.len(), 1, "{mode}: nothing else passes the filter");
@@ -174,7 +178,8 @@ fn g6_unsubscribing_from_the_drop_of_a_value() {
         let own: Own = Own::default();
         let log = Log::new();
         let noted = log.clone();
-        let listener = listen(topic.subscription("v").accept(&kind), mode, move |heard| noted.push(heard.end));
+        let listener =
+            listen(topic.subscription("v").accept(&kind), mode, move |heard| noted.push(heard.end));
         assert!(own.set(listener).is_ok());
         let own2 = own.clone();
         topic.publish(kind.message(on_drop(move || {
@@ -195,7 +200,8 @@ fn g6_only_the_first_unsubscribe_counts() {
         let (listener, log) = note_numbers(topic.subscription("twice").accept(&kind), mode, &kind);
         assert!(listener.is_subscribed() && !listener.is_done());
         let won: usize = thread::scope(|scope| {
-            let racers: Vec<_> = (0..4).map(|_| scope.spawn(|| usize::from(listener.unsubscribe()))).collect();
+            let racers: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| usize::from(listener.unsubscribe()))).collect();
             racers.into_iter().map(|racer| racer.join().unwrap()).sum()
         });
         assert_eq!(won, 1, "{mode}");
@@ -246,9 +252,17 @@ fn g6_join_may_give_up_after_a_while() {
             gate2.pass();
             noted.push(heard.end);
         });
-        assert_eq!(listener.join_timeout(Duration::from_millis(5)), Err(WaitError::TimedOut), "still subscribed");
+        assert_eq!(
+            listener.join_timeout(Duration::from_millis(5)),
+            Err(WaitError::TimedOut),
+            "still subscribed"
+        );
         listener.unsubscribe();
-        assert_eq!(listener.join_timeout(Duration::from_millis(5)), Err(WaitError::TimedOut), "in its final call");
+        assert_eq!(
+            listener.join_timeout(Duration::from_millis(5)),
+            Err(WaitError::TimedOut),
+            "in its final call"
+        );
         assert_eq!(listener.join_timeout(Duration::ZERO), Err(WaitError::TimedOut));
         assert!(!listener.is_done() && log.all().is_empty());
         thread::scope(|scope| {
@@ -489,7 +503,8 @@ fn g6_dropping_the_handle_ends_and_detaching_keeps() {
     let topic = bus.topic("t").unwrap();
     let (log, kept) = (Log::new(), Log::new());
     let (noted, kept2) = (log.clone(), kept.clone());
-    let sub = topic.subscription("d").accept(&kind).start(move |delivery| noted.push(delivery.end())).unwrap();
+    let sub =
+        topic.subscription("d").accept(&kind).start(move |delivery| noted.push(delivery.end())).unwrap();
     drop(sub);
     assert_eq!(log.await_len(1), [Some(EndReason::Unsubscribed)]);
     topic.subscription("k").accept(&kind).start(move |delivery| kept2.push(delivery.end())).unwrap().detach();

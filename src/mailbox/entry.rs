@@ -29,6 +29,8 @@ pub(crate) struct Envelope {
 impl Drop for Envelope {
     fn drop(&mut self) {
         // After `Handled` this changes nothing: the first value stands.
+        // ORDERING(receipt): the share of the receipt goes after this, with a Release; pairs with the fence in
+        // `Subscription::settle`.
         self.receipt.set(SyncOutcome::Dropped);
     }
 }

@@ -100,10 +100,10 @@ impl Mailbox {
 
     /// Hands a group to the handler; one fence around all calls, resumed behind a handler that panicked.
     fn deliver(&self, work: &mut Work, group: &mut Group, first: u64, evicted: u64) {
-        if self.is_discarding() {
+        let Some(handler) = work.handler.as_mut().filter(|_| !self.is_discarding()) else {
+            self.told_later(evicted);
             return self.throw_away(group);
-        }
-        let Some(handler) = &mut work.handler else { return self.throw_away(group) };
+        };
         let mut cursor = Cursor { seq: first, missed: evicted, entry: None };
         frames::enter(self.profile.bus, self.profile.id, || {
             while group.len() > 0 {
@@ -129,6 +129,11 @@ impl Mailbox {
         }
     }
 
+    /// Lost and counted already, but nobody was told yet.
+    fn told_later(&self, lost: u64) {
+        self.losses.pending.fetch_add(lost, Ordering::Relaxed);
+    }
+
     fn throw_away(&self, group: &mut Group) {
         for word in group {
             self.refuse();
@@ -146,7 +151,7 @@ impl Mailbox {
         let mut group = Group::default();
         // SAFETY: as the caller says.
         while let Taken::Some { missed, .. } = unsafe { self.ring.take(&mut group, GROUP) } {
-            self.losses.pending.fetch_add(missed, Ordering::Relaxed);
+            self.told_later(missed);
             self.throw_away(&mut group);
         }
     }

@@ -6,6 +6,7 @@
 //! | [`subscribers`] | the copy-on-write list of one topic |
 //! | [`gate`] | what keeps inline calls from coming after the final one |
 //! | [`walk`] | one publish: collect, deliver, wake, call inline handlers |
+//! | `turns` | what a publish has to wake or to run, and when |
 //! | [`member`] | one subscription as its topic sees it, and how it ends |
 //! | [`forward`] | everything published here also reaches there |
 //! | [`report`] | what a publish did |
@@ -16,6 +17,7 @@ pub(crate) mod gate;
 pub(crate) mod member;
 pub(crate) mod report;
 pub(crate) mod subscribers;
+mod turns;
 pub(crate) mod walk;
 
 pub use forward::Forward;

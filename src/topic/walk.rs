@@ -15,6 +15,7 @@
 
 use super::exchange::Exchange;
 use super::subscribers::{Route, Subscribers};
+use super::turns::Turns;
 use super::{Refusal, Report, TopicCore};
 use crate::dispatch::fence::{PanicPlace, caught};
 use crate::dispatch::frames;
@@ -383,77 +384,6 @@ impl Drop for Leave<'_> {
     }
 }
 
-/// Turns this walk took and has not passed on yet.
-#[derive(Default)]
-struct Turns {
-    /// Pool mailboxes are in the run queue already; somebody must be told.
-    pool: bool,
-    /// Others, in the order met. Their mailboxes are held by the lists collected, and by themselves.
-    others: Vec<*const Mailbox>,
-}
-
-impl Turns {
-    #[inline]
-    fn take(&mut self, mailbox: &Arc<Mailbox>) {
-        match mailbox.consumer() {
-            Consumer::Pool(_) => self.pool |= mailbox.pass_turn(),
-            _ => self.keep(mailbox),
-        }
-    }
-
-    fn keep(&mut self, mailbox: &Arc<Mailbox>) {
-        if let Consumer::Serial = mailbox.consumer() {
-            frames::hold(mailbox.profile().id);
-        }
-        if self.others.capacity() == 0 {
-            self.others = SPARE_TURNS.try_with(Cell::take).unwrap_or_default();
-        }
-        self.others.push(Arc::as_ptr(mailbox));
-    }
-
-    /// Wakes whoever can be woken; Serial mailboxes stay.
-    #[inline]
-    fn flush(&mut self, exchange: &Exchange) {
-        if std::mem::take(&mut self.pool) {
-            exchange.pool.flush();
-        }
-        if !self.others.is_empty() {
-            self.wake();
-        }
-    }
-
-    fn wake(&mut self) {
-        self.others.retain(|&mailbox| {
-            // SAFETY: a mailbox whose turn we have holds itself, and the lists collected hold it.
-            let mailbox = unsafe { &*mailbox };
-            let serial = matches!(mailbox.consumer(), Consumer::Serial);
-            if !serial {
-                mailbox.pass_turn();
-            }
-            serial
-        });
-    }
-
-    fn run_serial(&mut self) {
-        while !self.others.is_empty() {
-            let mailbox = self.others.remove(0);
-            // SAFETY: as in `wake`.
-            unsafe { &*mailbox }.pass_turn();
-        }
-        if self.others.capacity() > 0 {
-            let _ = SPARE_TURNS.try_with(|spare| spare.set(std::mem::take(&mut self.others)));
-        }
-    }
-}
-
-impl Drop for Turns {
-    /// Only a panic of the bus itself leaves any: they are passed on all the same.
-    fn drop(&mut self) {
-        self.wake();
-        self.run_serial();
-    }
-}
-
 // ---- collecting ----------------------------------------------------------------------------------------------
 
 /// Loads every topic reachable from `first`, each once. With `count`, tells the topics that they were reached.
@@ -490,7 +420,6 @@ fn is_new(
 local! {
     /// Kept between publishes so that collecting does not allocate; a nested publish makes its own.
     static SCRATCH: Cell<Vec<Reached>> = Cell::new(Vec::new());
-    static SPARE_TURNS: Cell<Vec<*const Mailbox>> = Cell::new(Vec::new());
 }
 
 fn take_scratch() -> Vec<Reached> {
