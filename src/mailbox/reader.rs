@@ -96,6 +96,7 @@ impl Reader {
                 Taken::Empty(empty) => self.mailbox.ring.set_idle(empty),
                 Taken::Some { first, missed } => {
                     place.came(first, missed);
+                    self.mailbox.make_room(first + 1);
                     false
                 }
                 Taken::Busy | Taken::End { .. } => false,
