@@ -44,12 +44,13 @@ impl Patience {
 }
 
 impl Mailbox {
-    /// Offers one reference of a message to a mailbox that never waits.
+    /// Offers one reference of a message to a mailbox that never waits. What it takes out to make room goes to
+    /// `evicted`: dropping it is foreign code, for when nothing is half done.
     #[inline]
-    pub(crate) fn offer(&self, word: NonZeroUsize) -> Offer {
+    pub(crate) fn offer(&self, word: NonZeroUsize, evicted: &mut Vec<Entry>) -> Offer {
         match self.ring.push(word, self.when_full()) {
             Push::Accepted { turn, index, .. } => self.accepted_at(index, turn, false),
-            Push::Full { .. } => self.offer_full(word),
+            Push::Full { .. } => self.offer_full(word, evicted),
             Push::Closed => Offer::Closed,
         }
     }
@@ -76,17 +77,17 @@ impl Mailbox {
     }
 
     #[cold]
-    fn offer_full(&self, word: NonZeroUsize) -> Offer {
+    fn offer_full(&self, word: NonZeroUsize, evicted: &mut Vec<Entry>) -> Offer {
         if matches!(self.overflow, Overflow::DropOldest) {
-            return self.offer_evicting(word);
+            return self.offer_evicting(word, evicted);
         }
         self.refuse();
         Offer::Dropped
     }
 
-    /// Takes the oldest out until there is room. What was taken out is dropped when the new one is in.
-    fn offer_evicting(&self, word: NonZeroUsize) -> Offer {
-        let mut evicted = Vec::new();
+    /// Takes the oldest out until there is room.
+    fn offer_evicting(&self, word: NonZeroUsize, evicted: &mut Vec<Entry>) -> Offer {
+        let before = evicted.len();
         let offer = loop {
             let head = match self.ring.push(word, WhenFull::Evict) {
                 Push::Accepted { turn, index, .. } => break self.accepted_at(index, turn, false),
@@ -104,14 +105,19 @@ impl Mailbox {
             }
         };
         // Counted here for the figures; the owner sees the gap itself.
-        self.lose(evicted.len() as u64);
+        self.lose((evicted.len() - before) as u64);
         offer
     }
 
-    /// Offers one reference to a mailbox with `Block`.
-    pub(crate) fn offer_patiently(&self, word: NonZeroUsize, patience: &mut Patience) -> Offer {
+    /// Offers one reference to a mailbox with `Block`. `before_waiting` is called if it comes to that.
+    pub(crate) fn offer_patiently(
+        &self,
+        word: NonZeroUsize,
+        patience: &mut Patience,
+        before_waiting: impl FnOnce(),
+    ) -> Offer {
         let Overflow::Block(timeout) = self.overflow else {
-            return self.offer(word);
+            return self.offer(word, &mut Vec::new());
         };
         if !patience.may_wait {
             return self.offer_beyond(word);
@@ -121,6 +127,7 @@ impl Mailbox {
             Push::Closed => return Offer::Closed,
             Push::Full { .. } => {}
         }
+        before_waiting();
         let deadline = *patience.deadline.get_or_insert_with(|| Deadline::after(Some(timeout)));
         // A circle can pass through a Serial mailbox whose turn this publish has taken: then it does not wait either.
         let Ok(_waiting) = waits::begin(&[self.profile.id]) else { return self.offer_beyond(word) };
@@ -160,7 +167,7 @@ impl Mailbox {
     /// Puts the subscription's own first message in, before anybody can see the mailbox. True: the caller has the turn.
     pub(crate) fn begin(&self, first: Message) -> bool {
         let word = first.into_word();
-        match self.offer(word) {
+        match self.offer(word, &mut Vec::new()) {
             Offer::Accepted { turn, .. } => turn,
             Offer::Dropped | Offer::Closed => {
                 // SAFETY: refused, so it is ours alone.

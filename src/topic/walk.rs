@@ -151,9 +151,6 @@ impl<'a> Walk<'a> {
         for reached in reached {
             delivery.offer_all(reached.list.prompt(), None);
         }
-        if delivery.may_wait {
-            delivery.turns.flush(&self.topic.exchange);
-        }
         if delivery.has_waiting {
             let mut patience = self.patience();
             for reached in reached {
@@ -199,10 +196,11 @@ struct Fanout<'w> {
     /// No filters and no exceptions: the message need not be looked at again.
     plain: bool,
     has_waiting: bool,
-    may_wait: bool,
     has_inline: bool,
     report: Report,
     turns: Turns,
+    /// Taken out of full mailboxes; dropped at the end.
+    evicted: Vec<Entry>,
 }
 
 impl<'w> Fanout<'w> {
@@ -215,10 +213,10 @@ impl<'w> Fanout<'w> {
             unshared: 1,
             plain: walk.except.is_none() && walk.awaited.is_none(),
             has_waiting: false,
-            may_wait: false,
             has_inline: false,
             report: Report::default(),
             turns: Turns::default(),
+            evicted: Vec::new(),
         };
         let mut takers = 0;
         for reached in reached {
@@ -228,7 +226,6 @@ impl<'w> Fanout<'w> {
             this.has_waiting |= !list.waiting().is_empty();
             takers += list.routes().len();
         }
-        this.may_wait = this.has_waiting && walk.may_wait();
         if !this.plain {
             takers = this.count_takers(reached, takers);
         }
@@ -273,8 +270,12 @@ impl<'w> Fanout<'w> {
             if self.takes(route) {
                 let word = self.word_for(&route.mailbox);
                 let offer = match &mut patience {
-                    None => route.mailbox.offer(word),
-                    Some(patience) => route.mailbox.offer_patiently(word, patience),
+                    None => route.mailbox.offer(word, &mut self.evicted),
+                    Some(patience) => {
+                        let exchange = &self.walk.topic.exchange;
+                        let wake_others = || self.turns.flush(exchange);
+                        route.mailbox.offer_patiently(word, patience, wake_others)
+                    }
                 };
                 self.note(&route.mailbox, word, offer);
             }
@@ -368,9 +369,10 @@ impl<'w> Fanout<'w> {
         if self.report.accepted == 0 {
             self.walk.topic.unrouted.fetch_add(1, Ordering::Relaxed);
         }
+        self.turns.run_serial();
+        // Values go last, when every turn is passed on: their drops may do anything.
         // SAFETY: `unshared` counts the references that are still ours.
         unsafe { Message::release(ManuallyDrop::new(std::ptr::read(&*self.message)), self.unshared) };
-        self.turns.run_serial();
         self.report
     }
 }
