@@ -13,13 +13,12 @@
 //! handler delays no mailbox. References are added for all takers in one addition before the first is handed out;
 //! what nobody took is given back in one subtraction.
 
-use super::exchange::Exchange;
 use super::subscribers::{Route, Subscribers};
 use super::turns::Turns;
 use super::{Refusal, Report, TopicCore};
 use crate::dispatch::fence::{PanicPlace, caught};
 use crate::dispatch::frames;
-use crate::mailbox::{Consumer, Entry, Inline, Mailbox, Offer, Patience, Receipt};
+use crate::mailbox::{Entry, Inline, Mailbox, Offer, Patience, Receipt};
 use crate::message::Message;
 use crate::message::kind::Kind;
 use crate::sync::atomic::Ordering;
