@@ -1,0 +1,225 @@
+//! The source: reads the manager stream and publishes what happens, on the topic of whom it
+//! happens to.
+//!
+//! It publishes from one thread, so everybody sees the order of the stream. A consumer that cannot
+//! keep up makes `publish` wait (see [`consumers`](crate::consumers)); thus the whole program uses
+//! no more memory than its mailboxes hold, whatever the length of the stream.
+
+use crate::ami::{self, Packet, Reader};
+use crate::event::{BridgeChange, ChannelChange, Event};
+use crate::messages::{BRIDGE, CHANNEL, EVERYTHING, Kinds, SYSTEM};
+use crate::topics::{Refused, Topics};
+use stasis_bus::{Bus, Error, Report, Timestamp, Topic};
+use std::fmt::Display;
+
+/// Most faults that are kept for the summary; more are only counted.
+const FAULTS_KEPT: usize = 20;
+/// Most characters of an id that a fault quotes.
+const ID_QUOTED: usize = 40;
+
+pub(crate) struct Source {
+    reader: Reader,
+    kinds: Kinds,
+    channels: Topics,
+    bridges: Topics,
+    system: Topic,
+    /// Time of the last event that had one: that of those that have none.
+    now: Option<Timestamp>,
+    counts: Counts,
+    faults: Vec<String>,
+}
+
+/// What the source has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) stream: ami::Counts,
+    /// Messages published.
+    pub(crate) messages: u64,
+    /// CDRs as Asterisk wrote them, which the stream has between the events: left out.
+    pub(crate) answer_keys: u64,
+    /// Channels and bridges that got a topic.
+    pub(crate) channels: u64,
+    pub(crate) bridges: u64,
+    /// Events of a channel or bridge that has no topic: gone already, or never seen to appear.
+    pub(crate) strays: u64,
+    /// Channels and bridges that appear although they are there.
+    pub(crate) repeated: u64,
+    /// Channels and bridges whose id cannot be part of a topic's name.
+    pub(crate) unnamed: u64,
+    /// Publishes that the bus refused, or that a mailbox did not take.
+    pub(crate) lost: u64,
+    /// The faults of the stream, the first ones in words.
+    pub(crate) faults: Vec<String>,
+}
+
+impl Source {
+    pub(crate) fn new(bus: &Bus) -> Result<Self, Error> {
+        let everything = bus.topic(EVERYTHING)?;
+        let system = bus.topic_with(SYSTEM, "events of no channel and no bridge")?;
+        system.forward_to(&everything)?.detach();
+        Ok(Self {
+            reader: Reader::new(),
+            kinds: Kinds::of(bus)?,
+            channels: Topics::new(bus, CHANNEL, &everything)?,
+            bridges: Topics::new(bus, BRIDGE, &everything)?,
+            system,
+            now: None,
+            counts: Counts::default(),
+            faults: Vec::new(),
+        })
+    }
+
+    /// Takes the next piece of the stream, of any size, and publishes what is complete.
+    pub(crate) fn feed(&mut self, piece: &[u8]) {
+        self.reader.feed(piece);
+        self.publish_ready();
+    }
+
+    /// The stream is over: what is unfinished is a fault.
+    pub(crate) fn finish(&mut self) {
+        self.reader.finish();
+        self.publish_ready();
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            stream: self.reader.counts(),
+            channels: self.channels.opened,
+            bridges: self.bridges.opened,
+            faults: self.faults.clone(),
+            ..self.counts.clone()
+        }
+    }
+
+    fn publish_ready(&mut self) {
+        while let Some(packet) = self.reader.next() {
+            match packet {
+                Ok(Packet::Event(block)) => self.publish(Event::from(block)),
+                Ok(Packet::Greeting(_) | Packet::Response(_)) => {}
+                Err(fault) => self.note(&fault),
+            }
+        }
+    }
+
+    fn publish(&mut self, event: Event) {
+        let about = About::of(&event);
+        let topic = match &about {
+            Some(about) => self.topic_of(about, event.block().line),
+            None => self.system.clone(),
+        };
+        self.now = event.at().map(timestamp).or(self.now);
+        match self.kinds.message(event, self.now) {
+            Some(message) => self.count(topic.publish(message)),
+            None => self.counts.answer_keys += 1,
+        }
+        if let Some(About { scope, id, life: Life::Ends }) = about {
+            self.topics(scope).close(&id);
+        }
+    }
+
+    /// `publish` never fails; its report says what became of the message.
+    fn count(&mut self, report: Report) {
+        self.counts.messages += 1;
+        let got_lost = report.refusal.is_some() || report.dropped > 0;
+        self.counts.lost += u64::from(got_lost);
+    }
+
+    fn topic_of(&mut self, about: &About, line: u64) -> Topic {
+        if about.life == Life::Begins {
+            self.begin(about, line);
+        }
+        let topics = self.topics(about.scope);
+        let (topic, is_stray) = (topics.of(&about.id).clone(), !topics.is_open(&about.id));
+        self.counts.strays += u64::from(is_stray);
+        topic
+    }
+
+    fn begin(&mut self, about: &About, line: u64) {
+        let topics = self.topics(about.scope);
+        let (was_open, opened) = (topics.is_open(&about.id), topics.open(&about.id));
+        self.counts.repeated += u64::from(was_open);
+        if let Err(why) = opened {
+            self.counts.unnamed += 1;
+            let quoted: String = about.id.chars().take(ID_QUOTED).collect();
+            let scope = about.scope.name();
+            self.note(&format!("line {line}: no topic for {scope} {quoted:?}: {why}; published for all"));
+        }
+    }
+
+    fn topics(&mut self, scope: Scope) -> &mut Topics {
+        match scope {
+            Scope::Channel => &mut self.channels,
+            Scope::Bridge => &mut self.bridges,
+        }
+    }
+
+    fn note(&mut self, fault: &dyn Display) {
+        if self.faults.len() < FAULTS_KEPT {
+            self.faults.push(fault.to_string());
+        }
+    }
+}
+
+/// Whom an event is about, and what it means for him.
+struct About {
+    scope: Scope,
+    id: String,
+    life: Life,
+}
+
+#[derive(Clone, Copy)]
+enum Scope {
+    Channel,
+    Bridge,
+}
+
+#[derive(PartialEq, Eq)]
+enum Life {
+    Begins,
+    GoesOn,
+    Ends,
+}
+
+impl About {
+    /// None: it is about no channel and no bridge.
+    fn of(event: &Event) -> Option<Self> {
+        let (scope, id) = match (event.bridge(), event.channel()) {
+            (Some(bridge), _) => (Scope::Bridge, &bridge.id),
+            (None, Some(channel)) => (Scope::Channel, &channel.uniqueid),
+            (None, None) => return None,
+        };
+        Some(Self { scope, id: id.clone(), life: Life::of(event) })
+    }
+}
+
+impl Scope {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Channel => CHANNEL,
+            Self::Bridge => BRIDGE,
+        }
+    }
+}
+
+impl Life {
+    fn of(event: &Event) -> Self {
+        match event {
+            Event::Channel(event) => match event.change {
+                ChannelChange::Created => Self::Begins,
+                ChannelChange::Hangup { .. } => Self::Ends,
+                _ => Self::GoesOn,
+            },
+            Event::Bridge(event) => match event.change {
+                BridgeChange::Created => Self::Begins,
+                BridgeChange::Destroyed => Self::Ends,
+                _ => Self::GoesOn,
+            },
+            _ => Self::GoesOn,
+        }
+    }
+}
+
+/// Times are never before 1970: see [`Stamp::parse`](crate::event::Stamp::parse).
+fn timestamp(stamp: crate::event::Stamp) -> Timestamp {
+    Timestamp::from_nanos(stamp.0.unsigned_abs().saturating_mul(1000))
+}
