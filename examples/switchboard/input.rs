@@ -9,9 +9,9 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 const SHIPPED: &[u8] = include_bytes!("recordings/events.ami.gz");
@@ -49,7 +49,7 @@ pub(crate) enum Piece {
 /// The pieces of an input, read ahead by a thread of their own. So the user can stop a program that
 /// waits for input.
 pub(crate) struct Pieces {
-    next: Mutex<Receiver<Piece>>,
+    next: Receiver<Piece>,
     stopper: Stopper,
 }
 
@@ -101,7 +101,7 @@ impl Input {
             // Nobody takes it: the user has stopped the replay.
             let _ = sender.send(Piece::End(end));
         })?;
-        Ok(Pieces { next: Mutex::new(next), stopper })
+        Ok(Pieces { next, stopper })
     }
 }
 
@@ -160,8 +160,7 @@ impl Pieces {
         if self.stopper.stopped.load(Ordering::SeqCst) {
             return Piece::End(End::Interrupted);
         }
-        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        next.unwrap_or(Piece::End(End::Complete))
+        self.next.recv().unwrap_or(Piece::End(End::Complete))
     }
 
     pub(crate) fn stopper(&self) -> Stopper {

@@ -42,13 +42,12 @@ mod summary;
 mod switchboard;
 mod topics;
 
-use input::{Input, Piece};
+use input::{Input, Piece, Pieces, Stopper};
 use options::{Command, Options};
 use output::Outputs;
-use progress::Progress;
+use progress::{Line, Progress};
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
 use summary::Summary;
 use switchboard::Switchboard;
 
@@ -57,13 +56,10 @@ type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     match options::parse(std::env::args_os().skip(1)) {
-        Ok(Command::Help) => exit_code(print(options::USAGE).is_ok()),
-        Ok(Command::Replay(options)) => match replay(&options) {
-            Ok(went_well) => exit_code(went_well),
-            Err(failure) => {
-                complain(&failure.to_string());
-                ExitCode::FAILURE
-            }
+        Ok(Command::Help) => exit_code(print(options::USAGE)),
+        Ok(Command::Replay(options)) => match replay(&options, Line::stderr(), stop_on_ctrl_c) {
+            Ok(told) => tell(&told),
+            Err(failure) => tell(&Told { summary: String::new(), troubles: vec![failure.to_string()] }),
         },
         Err(mistake) => {
             complain(&format!("{mistake}\n\n{}", options::USAGE));
@@ -72,26 +68,38 @@ fn main() -> ExitCode {
     }
 }
 
-/// Replays one recording from its first byte to its summary. True: nothing went wrong.
-fn replay(options: &Options) -> Result<bool, Failure> {
+/// What the user is told at the end.
+#[derive(Debug)]
+struct Told {
+    summary: String,
+    /// What went wrong.
+    troubles: Vec<String>,
+}
+
+/// Replays one recording from its first byte to its summary. `line` shows how far it is; `control`
+/// gets what can stop it.
+fn replay(
+    options: &Options,
+    line: Line,
+    control: impl FnOnce(Stopper) -> Result<(), Failure>,
+) -> Result<Told, Failure> {
     let input = Input::open(options.file.as_deref())?;
     let asterisk = input::asterisk_rows(options.file.as_deref())?;
-    let outputs = Outputs::create(options.out.as_deref(), options.file.as_deref())?;
-    let (name, mut report) = (input.name.clone(), outputs.report);
-    let board = Switchboard::start(outputs.consumers, asterisk.is_some())?;
-    let progress = Progress::start(board.bus(), input.meter.clone());
+    let mut outputs = Outputs::create(options.out.as_deref(), options.file.as_deref())?;
+    let (name, meter) = (input.name.clone(), input.meter.clone());
 
-    let (board, end) = play(input, board)?;
+    let mut board = Switchboard::start(outputs.consumers, asterisk.is_some())?;
+    let progress = Progress::start(board.bus(), meter, line);
+    let pieces = input.start()?;
+    control(pieces.stopper())?;
+    let end = play(&pieces, &mut board);
     let outcome = board.finish(&end)?;
     progress.finish(&outcome);
 
     let summary = Summary::new(&name, &end, &outcome, asterisk.as_deref());
-    report.write(format_args!("{}\n", summary.to_json()?));
-    let reported = report.finish();
-    print(&summary.to_string())?;
-    let troubles = summary.troubles(&reported);
-    troubles.iter().for_each(|trouble| complain(trouble));
-    Ok(troubles.is_empty())
+    outputs.report.write(format_args!("{}\n", summary.to_json()?));
+    let troubles = summary.troubles(&outputs.report.finish());
+    Ok(Told { summary: summary.to_string(), troubles })
 }
 
 /// How the input came to its end.
@@ -104,33 +112,45 @@ pub(crate) enum End {
 }
 
 /// Gives the input to the switchboard piece by piece, until it ends or the user wants it to.
-fn play(input: Input, mut board: Switchboard) -> Result<(Switchboard, End), Failure> {
-    let pieces = Arc::new(input.start()?);
-    let stop = pieces.stopper();
-    // The first Ctrl-C lets everything that was read be handled; a second one does not wait.
-    ctrlc::set_handler(move || {
-        if stop.stop() {
-            std::process::exit(130);
-        }
-    })?;
+fn play(pieces: &Pieces, board: &mut Switchboard) -> End {
     loop {
         match pieces.next() {
             Piece::Bytes(bytes) => board.feed(&bytes),
-            Piece::End(end) => return Ok((board, end)),
+            Piece::End(end) => return end,
         }
     }
+}
+
+/// The first Ctrl-C lets everything that was read be handled; a second one does not wait.
+fn stop_on_ctrl_c(stopper: Stopper) -> Result<(), Failure> {
+    ctrlc::set_handler(move || {
+        if stopper.stop() {
+            std::process::exit(130);
+        }
+    })?;
+    Ok(())
+}
+
+fn tell(told: &Told) -> ExitCode {
+    let printed = print(&told.summary);
+    told.troubles.iter().for_each(|trouble| complain(trouble));
+    exit_code(printed && told.troubles.is_empty())
 }
 
 fn exit_code(went_well: bool) -> ExitCode {
     if went_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Prints without the panic of `println!` if nobody reads (`switchboard | head`).
-fn print(text: &str) -> io::Result<()> {
+/// Prints without the panic of `println!` if nobody reads (`switchboard | head`). False: the text
+/// could not be written.
+fn print(text: &str) -> bool {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(&format!("cannot print: {error}"));
+            false
+        }
+        _ => true,
     }
 }
 
@@ -141,6 +161,9 @@ fn complain(text: &str) {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod command_tests;
 
 #[cfg(test)]
 mod hostile_tests;

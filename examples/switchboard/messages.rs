@@ -5,7 +5,7 @@
 //! knows their text forms; who asks the bus for the same name and Rust type gets the same type.
 //! So everybody calls [`Kinds::of`] for himself, and nothing has to be handed around.
 
-use crate::ami::Block;
+use crate::ami::{Block, safe_key};
 use crate::event::{
     BridgeEvent, ChannelEvent, DialEvent, Event, LocalEvent, OtherEvent, ParkEvent, Stamp, TransferEvent,
 };
@@ -115,16 +115,14 @@ macro_rules! carried {
 
 carried!(ChannelEvent, DialEvent, BridgeEvent, LocalEvent, TransferEvent, ParkEvent, OtherEvent);
 
-/// The block as it came. `AmiEvent` sees to it that no value breaks out of its line.
+/// The block as it came. `AmiEvent` sees to it that nothing breaks out of its line; that no key
+/// begins an event of its own is left to us.
 fn to_ami(block: &Block) -> AmiEvent {
     let event = AmiEvent::new(block.name.as_str());
-    block.headers.iter().fold(event, |event, header| event.header(safe_key(&header.key), header.value.as_str()))
-}
-
-/// A reader may take any line that begins with `Event:` for the next event, even inside of one.
-fn safe_key(key: &str) -> String {
-    let opens = key.trim().eq_ignore_ascii_case("event");
-    if opens { format!("X-{key}") } else { key.to_owned() }
+    block
+        .headers
+        .iter()
+        .fold(event, |event, header| event.header(safe_key(&header.key), header.value.as_str()))
 }
 
 /// `{"type", "event", "time_us", "headers"}`: the family, the event's name, its time in

@@ -55,7 +55,8 @@ impl Outputs {
         for path in paths.iter().flatten() {
             refuse_input(path, input)?;
         }
-        let [cdr, feed, journal, report] = paths.map(|path| path.map_or_else(|| Ok(Sink::nowhere()), Sink::create));
+        let [cdr, feed, journal, report] =
+            paths.map(|path| path.map_or_else(|| Ok(Sink::nowhere()), Sink::create));
         let consumers = ConsumerSinks { cdr: cdr?, feed: feed?, journal: journal? };
         Ok(Self { consumers, report: report? })
     }
@@ -116,7 +117,9 @@ impl fmt::Display for OutputError {
             Self::Folder(path, why) => write!(f, "cannot make the folder {}: {why}", path.display()),
             Self::Create(path, why) => write!(f, "cannot write {}: {why}", path.display()),
             Self::Write(name, why) => write!(f, "{name} is incomplete: {why}"),
-            Self::IsInput(path) => write!(f, "{} is the recording itself; choose another folder", path.display()),
+            Self::IsInput(path) => {
+                write!(f, "{} is the recording itself; choose another folder", path.display())
+            }
         }
     }
 }

@@ -8,7 +8,7 @@
 use crate::ami::{self, Packet, Reader};
 use crate::event::{BridgeChange, ChannelChange, Event};
 use crate::messages::{BRIDGE, CHANNEL, EVERYTHING, Kinds, SYSTEM};
-use crate::topics::{Refused, Topics};
+use crate::topics::Topics;
 use stasis_bus::{Bus, Error, Report, Timestamp, Topic};
 use std::fmt::Display;
 

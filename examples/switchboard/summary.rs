@@ -67,13 +67,14 @@ impl<'a> Summary<'a> {
         let mut troubles: Vec<String> =
             written.iter().filter_map(|written| written.error.as_ref()).map(ToString::to_string).collect();
         if let End::Broken(error) = self.end {
-            troubles.push(format!("{} ends too early: {}", self.name, reason(error)));
+            troubles.push(format!("{} cannot be read to its end: {}", self.name, reason(error)));
         }
         if source.stream.events == 0 && !matches!(self.end, End::Interrupted) {
             troubles.push(format!("{} has no manager event in it", self.name));
         }
         if source.lost > 0 || self.report.missed > 0 {
-            troubles.push(format!("{} messages did not reach everybody", source.lost.max(self.report.missed)));
+            troubles
+                .push(format!("{} messages did not reach everybody", source.lost.max(self.report.missed)));
         }
         for stats in subscriptions.iter().filter(|stats| stats.panics > 0) {
             troubles.push(format!("{} has panicked {} times", stats.name, stats.panics));
@@ -88,7 +89,7 @@ impl<'a> Summary<'a> {
 /// The usual words for a packed file that was cut are not helpful.
 fn reason(error: &std::io::Error) -> String {
     match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => "the packed file is cut off".to_owned(),
+        std::io::ErrorKind::UnexpectedEof => "the packed data is cut off".to_owned(),
         _ => error.to_string(),
     }
 }
@@ -110,7 +111,12 @@ impl Report {
 impl From<&SubscriptionStats> for SubscriptionReport {
     fn from(stats: &SubscriptionStats) -> Self {
         let name = stats.name.clone();
-        Self { name, delivered: stats.accepted, missed: stats.missed, delay_ns: DelayReport::from(stats.delay) }
+        Self {
+            name,
+            delivered: stats.accepted,
+            missed: stats.missed,
+            delay_ns: DelayReport::from(stats.delay),
+        }
     }
 }
 

@@ -15,9 +15,11 @@ pub(crate) mod csv;
 mod leg;
 pub(crate) mod row;
 
+#[cfg(test)]
+use crate::event::Event;
 use crate::event::{
-    BridgeEvent, ChannelChange, ChannelEvent, DialEvent, DialStep, Event, LocalEvent, ParkEvent, ParkStep,
-    Party, Stamp, TransferEvent,
+    BridgeEvent, ChannelChange, ChannelEvent, DialEvent, DialStep, LocalEvent, ParkEvent, ParkStep, Party,
+    Stamp, TransferEvent,
 };
 use bridge::Bridge;
 use channel::Channel;
@@ -41,7 +43,8 @@ impl Cdr {
         Self::default()
     }
 
-    /// Takes the next event; the rows of a channel come out when it hangs up, oldest first.
+    /// Takes the next event of any family.
+    #[cfg(test)]
     pub(crate) fn apply(&mut self, event: &Event) -> Vec<Row> {
         match event {
             Event::Channel(event) => return self.channel(event),
@@ -74,12 +77,13 @@ impl Cdr {
     }
 
     /// Events of channels that are not there: hung up before, or never seen to appear.
+    #[cfg(test)]
     #[must_use]
     pub(crate) fn strays(&self) -> u64 {
         self.strays
     }
 
-    /// One channel changes.
+    /// One channel changes. Its rows come out when it hangs up, oldest first.
     pub(crate) fn channel(&mut self, event: &ChannelEvent) -> Vec<Row> {
         let at = self.clock(event.at);
         let party = &event.channel;

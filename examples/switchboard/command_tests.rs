@@ -1,0 +1,183 @@
+//! The program as its user meets it: files in, files out, and what he is told.
+
+use crate::event::tests::{RICH, SIMPLE, unpack};
+use crate::options::Options;
+use crate::progress::Line;
+use crate::{Failure, Told, replay};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("switchboard-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).expect("a temporary folder");
+        Self(path)
+    }
+
+    fn file(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, content).expect("a temporary file");
+        path
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.0.join(name)).expect(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn unseen() -> Line {
+    Line::new(std::io::sink(), false)
+}
+
+fn run(file: Option<&Path>, out: Option<&Path>) -> Result<Told, Failure> {
+    let options = Options { file: file.map(Path::to_owned), out: out.map(Path::to_owned) };
+    replay(&options, unseen(), |_| Ok(()))
+}
+
+fn failure(file: &Path, out: Option<&Path>) -> String {
+    run(Some(file), out).expect_err("it cannot work").to_string()
+}
+
+#[test]
+fn without_a_file_it_replays_its_own() {
+    let folder = Folder::new("own");
+    let told = run(None, Some(&folder.0)).expect("a replay");
+    assert_eq!(told.troubles, [""; 0]);
+    assert!(told.summary.contains("\ncdr rows equal 517 of 521\n"), "{}", told.summary);
+    assert_eq!(folder.read("cdr.csv").lines().count(), 521);
+    assert_eq!(folder.read("journal.jsonl").lines().count(), 14_015);
+    assert_eq!(folder.read("feed.ami").matches("\r\n\r\n").count(), 14_015);
+}
+
+/// The report's format is a promise: names, order and types of its fields.
+#[test]
+fn the_report_is_as_promised() {
+    let folder = Folder::new("report");
+    run(None, Some(&folder.0)).expect("a replay");
+    let text = folder.read("report.json");
+    let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let delivered = [("cdr", 12_835), ("feed", 14_015), ("journal", 14_015)];
+    let deliveries: u64 = delivered.iter().map(|(_, count)| count).sum();
+    let expected = [
+        ("messages", 14_015),
+        ("deliveries", deliveries),
+        ("missed", 0),
+        ("cdr_rows", 521),
+        ("cdr_rows_equal", 517),
+    ];
+    let mut last = 0;
+    for (field, value) in expected {
+        assert_eq!(report[field], value, "{field}");
+        let at = text.find(&format!("\"{field}\"")).expect(field);
+        assert!(at > last, "{field} is out of order");
+        last = at;
+    }
+    for (one, (name, count)) in report["subscriptions"].as_array().expect("a list").iter().zip(delivered) {
+        assert_eq!(
+            (&one["name"], &one["delivered"], &one["missed"]),
+            (&name.into(), &count.into(), &0.into())
+        );
+        let delay = ["p50", "p99", "p999", "max"].map(|field| one["delay_ns"][field].as_u64().expect(field));
+        assert!(delay.is_sorted() && delay[3] > 0, "{delay:?}");
+        assert_eq!(one.as_object().expect("an object").len(), 4);
+    }
+    assert_eq!(report.as_object().expect("an object").len(), 6);
+}
+
+#[test]
+fn rows_beside_the_recording_are_compared_and_none_are_missed() {
+    let folder = Folder::new("rows");
+    let plain = folder.file("events-x.ami", &unpack(RICH));
+    let packed = folder.file("events-x.ami.gz", RICH);
+    for file in [&plain, &packed] {
+        let told = run(Some(file), Some(&folder.0)).expect("a replay");
+        assert!(
+            told.summary.ends_with("cdr rows: 82\nno rows of Asterisk to compare with\n"),
+            "{}",
+            told.summary
+        );
+        assert!(folder.read("report.json").contains("\"cdr_rows_equal\": null"));
+    }
+    folder.file("Master-x.csv", include_bytes!("recordings/Master-rich.csv"));
+    for file in [&plain, &packed] {
+        let told = run(Some(file), None).expect("a replay");
+        assert!(told.summary.contains("\ncdr rows equal 78 of 82\n"), "{}", told.summary);
+    }
+    folder.file("Master-x.csv", b"\"no rows\"\n");
+    assert!(failure(&plain, None).ends_with("Master-x.csv: row 1: 1 columns instead of 17"));
+}
+
+#[test]
+fn what_cannot_be_replayed_is_said_before_anything_is_written() {
+    let folder = Folder::new("inputs");
+    let kept = folder.file("cdr.csv", b"of the last time");
+    let out = Some(folder.0.as_path());
+    assert!(failure(&folder.0.join("none.ami"), out).starts_with("cannot open "));
+    assert!(failure(&folder.0, out).ends_with("it takes a recording, FILE.ami or FILE.ami.gz"));
+    assert!(failure(&folder.file("empty.ami", b""), out).ends_with("empty.ami is empty"));
+    assert_eq!(fs::read(&kept).expect("still there"), b"of the last time");
+}
+
+#[test]
+fn a_recording_is_not_overwritten_by_what_is_made_of_it() {
+    let folder = Folder::new("itself");
+    let feed = folder.file("feed.ami", &unpack(RICH));
+    assert!(
+        failure(&feed, Some(&folder.0)).ends_with("feed.ami is the recording itself; choose another folder")
+    );
+    assert_eq!(fs::read(&feed).expect("still there"), unpack(RICH));
+}
+
+#[test]
+fn folders_that_cannot_be_written_are_said() {
+    let folder = Folder::new("outputs");
+    let recording = folder.file("r.ami", &unpack(RICH));
+    assert!(failure(&recording, Some(&recording)).starts_with("cannot make the folder "));
+    fs::create_dir(folder.0.join("feed.ami")).expect("a folder in the way");
+    assert!(failure(&recording, Some(&folder.0)).starts_with("cannot write "));
+}
+
+#[test]
+fn a_truncated_recording_is_replayed_up_to_the_cut() {
+    let folder = Folder::new("cut");
+    let cut = folder.file("events.ami.gz", &SIMPLE[..SIMPLE.len() / 2]);
+    let told = run(Some(&cut), Some(&folder.0)).expect("what there is");
+    assert_eq!(told.troubles.len(), 1);
+    assert!(told.troubles[0].ends_with("cannot be read to its end: the packed data is cut off"));
+    let rows = folder.read("cdr.csv");
+    let all = include_str!("recordings/Master.csv");
+    assert!(rows.lines().count() > 100);
+    let differing = rows.lines().zip(all.lines()).filter(|(derived, asterisk)| derived != asterisk);
+    assert!(differing.count() <= 4);
+}
+
+#[test]
+fn what_is_no_manager_stream_is_said() {
+    let folder = Folder::new("noise");
+    let file = folder.file("picture.png", &[0x89; 5000]);
+    let told = run(Some(&file), None).expect("a summary");
+    assert!(told.summary.contains("faults: 1\n  line 1 (byte 0): "), "{}", told.summary);
+    assert!(told.troubles[0].ends_with("has no manager event in it"), "{:?}", told.troubles);
+}
+
+#[test]
+fn a_stopped_replay_sums_up_what_it_did() {
+    let options = Options::default();
+    let stop_at_once = |stopper: crate::Stopper| {
+        stopper.stop();
+        Ok(())
+    };
+    let told = replay(&options, unseen(), stop_at_once).expect("a summary");
+    assert!(told.summary.starts_with("the recording that comes with it (stopped)\n"));
+    assert!(told.summary.contains("\ncdr rows equal 0 of 521\n"), "{}", told.summary);
+    assert_eq!(told.troubles, [""; 0]);
+}
