@@ -82,8 +82,12 @@ impl Input {
         if about.is_file() && about.len() == 0 {
             return Err(InputError::Empty(path.to_owned()));
         }
+        let name = path.display().to_string();
+        if !about.is_file() {
+            return Ok(Self::new(name, None, Late::Unopened(path.to_owned())));
+        }
         let file = File::open(path).map_err(cannot)?;
-        Ok(Self::new(path.display().to_string(), about.is_file().then_some(about.len()), file))
+        Ok(Self::new(name, Some(about.len()), file))
     }
 
     pub(crate) fn new(name: String, size: Option<u64>, bytes: impl Read + Send + 'static) -> Self {
@@ -102,6 +106,24 @@ impl Input {
             let _ = sender.send(Piece::End(end));
         })?;
         Ok(Pieces { next, stopper })
+    }
+}
+
+/// A pipe, opened when it is read: that may have to wait until somebody writes to it.
+enum Late {
+    Unopened(PathBuf),
+    Open(File),
+}
+
+impl Read for Late {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Self::Unopened(path) = self {
+            *self = Self::Open(File::open(path)?);
+        }
+        match self {
+            Self::Open(file) => file.read(buffer),
+            Self::Unopened(_) => Ok(0),
+        }
     }
 }
 

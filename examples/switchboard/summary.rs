@@ -148,11 +148,11 @@ impl Summary<'_> {
         )?;
         let told = [
             (source.strays, "events of channels or bridges that are not there"),
-            (source.repeated, "channels or bridges appeared twice"),
+            (source.repeated, "channels or bridges that appear twice"),
             (source.unnamed, "ids that no topic can have"),
         ];
         for (count, what) in told.iter().filter(|(count, _)| *count > 0) {
-            writeln!(f, "  {count} {what}")?;
+            writeln!(f, "  {what}: {count}")?;
         }
         self.faults(f)
     }
