@@ -26,7 +26,6 @@ pub(crate) struct Source {
     /// Time of the last event that had one: that of those that have none.
     now: Option<Timestamp>,
     counts: Counts,
-    faults: Vec<String>,
 }
 
 /// What the source has done.
@@ -65,7 +64,6 @@ impl Source {
             system,
             now: None,
             counts: Counts::default(),
-            faults: Vec::new(),
         })
     }
 
@@ -86,7 +84,6 @@ impl Source {
             stream: self.reader.counts(),
             channels: self.channels.opened,
             bridges: self.bridges.opened,
-            faults: self.faults.clone(),
             ..self.counts.clone()
         }
     }
@@ -154,8 +151,8 @@ impl Source {
     }
 
     fn note(&mut self, fault: &dyn Display) {
-        if self.faults.len() < FAULTS_KEPT {
-            self.faults.push(fault.to_string());
+        if self.counts.faults.len() < FAULTS_KEPT {
+            self.counts.faults.push(fault.to_string());
         }
     }
 }

@@ -62,19 +62,38 @@ impl<'a> Summary<'a> {
 
     /// What went wrong; nothing if the results can be relied on.
     pub(crate) fn troubles(&self, report: &Written) -> Vec<String> {
-        let Outcome { source, records, feed, journal, subscriptions, shutdown, .. } = self.outcome;
+        let troubles = self.with_the_input().into_iter();
+        troubles.chain(self.with_the_output(report)).chain(self.on_the_bus()).collect()
+    }
+
+    fn with_the_input(&self) -> Option<String> {
+        let events = self.outcome.source.stream.events;
+        match self.end {
+            End::Broken(error) => Some(format!("{} cannot be read to its end: {}", self.name, reason(error))),
+            End::Complete if events == 0 => Some(format!("{} has no manager event in it", self.name)),
+            End::Complete | End::Interrupted => None,
+        }
+    }
+
+    fn with_the_output(&self, report: &Written) -> Vec<String> {
+        let Outcome { records, feed, journal, .. } = self.outcome;
         let written = [&records.written, feed, journal, report];
-        let mut troubles: Vec<String> =
-            written.iter().filter_map(|written| written.error.as_ref()).map(ToString::to_string).collect();
-        if let End::Broken(error) = self.end {
-            troubles.push(format!("{} cannot be read to its end: {}", self.name, reason(error)));
+        written.iter().filter_map(|written| written.error.as_ref()).map(ToString::to_string).collect()
+    }
+
+    /// None of these has ever been seen. If one is, the bus has not kept its word.
+    fn on_the_bus(&self) -> Vec<String> {
+        let Outcome { source, feed, journal, subscriptions, shutdown, .. } = self.outcome;
+        let mut troubles = Vec::new();
+        let lost = source.lost.max(self.report.missed);
+        if lost > 0 {
+            troubles.push(format!("{lost} messages did not reach everybody"));
         }
-        if source.stream.events == 0 && !matches!(self.end, End::Interrupted) {
-            troubles.push(format!("{} has no manager event in it", self.name));
-        }
-        if source.lost > 0 || self.report.missed > 0 {
-            troubles
-                .push(format!("{} messages did not reach everybody", source.lost.max(self.report.missed)));
+        for (written, stats) in [feed, journal].into_iter().zip(&subscriptions[1..]) {
+            if written.items != stats.accepted {
+                troubles
+                    .push(format!("{} wrote {} of {} messages", stats.name, written.items, stats.accepted));
+            }
         }
         for stats in subscriptions.iter().filter(|stats| stats.panics > 0) {
             troubles.push(format!("{} has panicked {} times", stats.name, stats.panics));
