@@ -9,20 +9,20 @@
 //! ```
 //!
 //! The source and the three consumers know nothing of each other: they share the vocabulary in
-//! [`messages`] (names of topics and message types), and the bus. To learn the bus, read in this
+//! `messages` (names of topics and message types), and the bus. To learn the bus, read in this
 //! order:
 //!
 //! | file | what it shows of the bus |
 //! | --- | --- |
-//! | [`messages`] | message types with values of their own and two text forms each |
-//! | [`topics`] | a topic per call that comes and goes, forwarded to one that stays |
-//! | [`source`] | publishing, with the time of the event instead of now |
-//! | [`consumers`] | subscriptions: a pool handler, one with a thread of its own, an async stream |
-//! | [`switchboard`] | a bus from its beginning to its end, with nothing lost |
-//! | [`progress`] | figures of a running bus |
+//! | `messages` | message types with values of their own and two text forms each |
+//! | `topics` | a topic per call that comes and goes, forwarded to one that stays |
+//! | `source` | publishing, with the time of the event instead of now |
+//! | `consumers` | subscriptions: a pool handler, one with a thread of its own, an async stream |
+//! | `switchboard` | a bus from its beginning to its end, with nothing lost |
+//! | `progress` | figures of a running bus |
 //!
-//! The rest is the application: [`ami`] and [`event`] read the manager protocol, [`cdr`] holds the
-//! rules of call records, [`options`], [`input`], [`output`] and [`summary`] talk to the user.
+//! The rest is the application: `ami` and `event` read the manager protocol, `cdr` holds the
+//! rules of call records, `options`, `input`, `output` and `summary` talk to the user.
 
 // The library's rule that atomics and threads come from one module (so that they can be model
 // checked) does not bind those who use the library.
