@@ -6,7 +6,9 @@ mod common;
 
 use common::*;
 use futures_core::Stream as _;
-use stasis_bus::{Bus, Dispatch, EndReason, Grow, Message, MessageType, Overflow, Report, SubscriptionBuilder, Topic};
+use stasis_bus::{
+    Bus, Dispatch, EndReason, Grow, Message, MessageType, Overflow, Report, SubscriptionBuilder, Topic,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, RawWaker, RawWakerVTable, Waker};
@@ -217,7 +219,8 @@ fn g7_delivered_and_missed_add_up() {
                 delivered2.fetch_add(1, Ordering::SeqCst);
             });
             let published = thread::scope(|scope| {
-                let publish = || (0..2_000).map(|number| topic.publish(kind.message(number)).dropped as usize).sum();
+                let publish =
+                    || (0..2_000).map(|number| topic.publish(kind.message(number)).dropped as usize).sum();
                 let publishers: [_; 3] = std::array::from_fn(|_| scope.spawn(publish));
                 publishers.map(|publisher| publisher.join().unwrap()).iter().sum::<usize>()
             });
@@ -258,7 +261,15 @@ fn g7_block_has_one_deadline_for_all_mailboxes() {
     let topic = bus.topic("t").unwrap();
     let wait = Duration::from_secs(2);
     let _full: Vec<_> = (0..40)
-        .map(|_| topic.subscription("full").accept(&kind).capacity(1).overflow(Overflow::Block(wait)).stream().unwrap())
+        .map(|_| {
+            topic
+                .subscription("full")
+                .accept(&kind)
+                .capacity(1)
+                .overflow(Overflow::Block(wait))
+                .stream()
+                .unwrap()
+        })
         .collect();
     assert_eq!(topic.publish(kind.message(0)).accepted, 40);
     // One after the other would take 80 s: the watchdog's business.
@@ -365,7 +376,8 @@ fn g7_handlers_publishing_to_each_other_cannot_hang() {
             let count = Arc::new(AtomicUsize::new(0));
             let listeners = [0, 1].map(|n| {
                 let (to, kind2, count) = (topics[1 - n].clone(), kind.clone(), count.clone());
-                let builder = topics[n].subscription("p").accept(&kind).capacity(1).overflow(Overflow::Block(LONG));
+                let builder =
+                    topics[n].subscription("p").accept(&kind).capacity(1).overflow(Overflow::Block(LONG));
                 listen(builder, mode, move |heard| {
                     let Some(number) = heard.number(&kind2) else { return };
                     count.fetch_add(1, Ordering::Relaxed);
@@ -434,12 +446,14 @@ fn g7_a_publisher_that_waits_holds_up_no_other_mailbox() {
             let topic = bus.topic("t").unwrap();
             let (handled, kind2) = (Gate::new(), kind.clone());
             let handled2 = handled.clone();
-            let idle = listen(topic.subscription("idle").accept(&kind).overflow(overflow), mode, move |heard| {
-                if heard.number(&kind2) == Some(2) {
-                    handled2.open();
-                }
-            });
-            let builder = topic.subscription("full").accept(&kind).capacity(1).overflow(Overflow::Block(LONG));
+            let idle =
+                listen(topic.subscription("idle").accept(&kind).overflow(overflow), mode, move |heard| {
+                    if heard.number(&kind2) == Some(2) {
+                        handled2.open();
+                    }
+                });
+            let builder =
+                topic.subscription("full").accept(&kind).capacity(1).overflow(Overflow::Block(LONG));
             let full = listen(builder, Dispatch::Dedicated, move |_| handled.pass());
             topic.publish(kind.message(0));
             eventually(|| full.stats().depth == 0 && idle.stats().depth == 0);
@@ -494,7 +508,9 @@ fn g7_a_stream_about_to_sleep_makes_room_as_well() {
         if first.swap(false, Ordering::Relaxed) {
             assert_eq!(topic2.publish(kind2.message(1)).accepted, 1);
             let (topic, kind) = (topic2.clone(), kind2.clone());
-            started.push(Arc::new(std::sync::Mutex::new(Some(thread::spawn(move || topic.publish(kind.message(2)))))));
+            started.push(Arc::new(std::sync::Mutex::new(Some(thread::spawn(move || {
+                topic.publish(kind.message(2))
+            })))));
             thread::sleep(Duration::from_millis(50));
         }
     }));
@@ -515,7 +531,9 @@ fn g7_a_stream_read_by_a_thread_keeps_waiting_publishers_going() {
     let mut stream = builder.stream().unwrap();
     thread::scope(|scope| {
         for _ in 0..3 {
-            scope.spawn(|| (0..EACH).for_each(|number| assert!(topic.publish(kind.message(number)).reached())));
+            scope.spawn(|| {
+                (0..EACH).for_each(|number| assert!(topic.publish(kind.message(number)).reached()))
+            });
         }
         for _ in 0..3 * EACH {
             assert_eq!(stream.recv().unwrap().missed(), 0);
@@ -545,7 +563,9 @@ fn g7_control_messages_do_not_wait() {
 #[test]
 fn g7_a_queue_thrown_away_is_told_with_the_final_message() {
     let _watched = watched();
-    for (overflow, missed) in [(Overflow::DropOldest, 10), (Overflow::DropNewest, 10), (Overflow::default(), 10)] {
+    for (overflow, missed) in
+        [(Overflow::DropOldest, 10), (Overflow::DropNewest, 10), (Overflow::default(), 10)]
+    {
         for mode in [Dispatch::Pool, Dispatch::Dedicated] {
             let stuck = Stuck::new(mode, 4, overflow);
             stuck.publish_all(1..=10);
@@ -567,9 +587,11 @@ fn g7_values_that_are_dropped_for_want_of_room_are_dropped_once() {
         let bus = Bus::new().unwrap();
         let kind = bus.message_type::<Alive>("value").unwrap();
         let topic = bus.topic("t").unwrap();
-        let mut stream = topic.subscription("s").accept(&kind).capacity(3).overflow(overflow).stream().unwrap();
+        let mut stream =
+            topic.subscription("s").accept(&kind).capacity(3).overflow(overflow).stream().unwrap();
         (0..100).for_each(|_| drop(topic.publish(kind.message(census.born()))));
-        let kept: Vec<Message> = std::iter::from_fn(|| stream.try_recv().ok()).map(|got| got.into_message()).collect();
+        let kept: Vec<Message> =
+            std::iter::from_fn(|| stream.try_recv().ok()).map(|got| got.into_message()).collect();
         assert_eq!(census.alive(), kept.len() as i64, "{overflow:?}");
         drop(kept);
         assert_eq!(census.alive(), 0);

@@ -107,6 +107,12 @@ impl Overflow {
         Self::Block(Duration::from_secs(1))
     }
 
+    /// [`Block`](Self::Block) without a limit: publishers wait until there is room, or the subscription or the bus ends.
+    /// Nothing is lost, but one consumer that is stuck holds every publisher up.
+    pub const fn block_forever() -> Self {
+        Self::Block(Duration::MAX)
+    }
+
     /// Whether publishers may wait for it.
     pub(crate) const fn waits(self) -> bool {
         matches!(self, Self::Block(_))

@@ -4,8 +4,9 @@ use std::fmt;
 
 /// An event of Asterisk's manager interface: a name and headers, written as `Key: Value` lines.
 ///
-/// Whatever the name, keys and values hold, the text is one event with exactly these headers: control characters
-/// (line ends above all) become spaces, a colon in a key becomes a dash, and an empty key becomes a dash.
+/// Whatever the name, keys and values hold, the text is one event with exactly these headers: control characters other
+/// than the tab (line ends above all) become spaces, a colon in a key becomes a dash, an empty key becomes a dash, and
+/// a key that would begin an event of its own (`Event`, in any case) gets an `X-` before it.
 ///
 /// ```
 /// use stasis_bus::AmiEvent;
@@ -49,6 +50,9 @@ impl fmt::Display for AmiEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         line(f, "Event", &self.name)?;
         for (key, value) in &self.headers {
+            if begins_an_event(key) {
+                f.write_str("X-")?;
+            }
             line(f, key, value)?;
         }
         f.write_str("\r\n")
@@ -56,16 +60,22 @@ impl fmt::Display for AmiEvent {
 }
 
 fn line(f: &mut fmt::Formatter<'_>, key: &str, value: &str) -> fmt::Result {
-    clean(f, if key.is_empty() { "-" } else { key }, true)?;
+    let key = if key.trim().is_empty() { "-" } else { key };
+    clean(f, key, true)?;
     f.write_str(": ")?;
     clean(f, value, false)?;
     f.write_str("\r\n")
 }
 
+/// A reader takes such a line for the beginning of the next event.
+fn begins_an_event(key: &str) -> bool {
+    key.trim_matches(|c: char| c.is_whitespace() || c.is_control()).eq_ignore_ascii_case("event")
+}
+
 /// Writes `text` in as few pieces as its control characters allow.
 fn clean(f: &mut fmt::Formatter<'_>, text: &str, is_key: bool) -> fmt::Result {
     let mut rest = text;
-    while let Some(at) = rest.find(|c: char| c.is_control() || (is_key && c == ':')) {
+    while let Some(at) = rest.find(|c: char| (c.is_control() && c != '\t') || (is_key && c == ':')) {
         let (before, found) = rest.split_at(at);
         f.write_str(before)?;
         f.write_str(if found.starts_with(':') { "-" } else { " " })?;
@@ -85,7 +95,17 @@ mod tests {
         assert_eq!(text.matches("\r\n").count(), 4, "{text:?}");
         assert_eq!(text.lines().count(), 4);
         assert!(!text.contains('\0') && text.ends_with("\r\n\r\n"));
-        assert!(text.contains("\r\nk---ey: ") || text.contains("\r\nk-  ey: "), "{text:?}");
+        assert!(text.contains("\r\nk-  ey: "), "{text:?}");
         assert!(text.contains("\r\n-: \r\n"));
+    }
+
+    #[test]
+    fn no_header_begins_another_event() {
+        for key in ["Event", "event", " EVENT ", "Event\r", "\tEvent"] {
+            let text = AmiEvent::new("A").header(key, "Forged").to_string();
+            let starts = text.lines().filter(|line| line.trim().to_ascii_lowercase().starts_with("event"));
+            assert_eq!(starts.count(), 1, "{text:?}");
+        }
+        assert!(AmiEvent::new("A").header("k", "a\tb").to_string().contains("k: a\tb\r\n"));
     }
 }

@@ -1,8 +1,8 @@
 //! Queueing delay: from a sample of messages, into buckets of fixed bounds.
 //!
-//! A mailbox keeps one sample at a time, packed in one word: the index of a message and when it was accepted. A
-//! producer sets it for every 16th index if none stands; the owner reads the clock when it reaches that index. So
-//! a message costs a sixteenth of a clock read at most, on either side.
+//! A mailbox keeps up to eight samples in flight, each packed in one word: the index of a message and when it was
+//! accepted. A producer sets one for every 16th index if its place is free; the owner reads the clock when it reaches
+//! that index. So a message costs a sixteenth of a clock read at most, on either side.
 
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::fmt;
@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// Every so many indices one may be sampled.
 const EVERY: u64 = 16;
+/// So many samples may be in flight.
+const PLACES: usize = 8;
 /// A sample's time, in units of 64 ns, fills the upper 40 bits: it wraps after 19 hours.
 const TICK_SHIFT: u32 = 6;
 const TICK_BITS: u32 = 40;
@@ -27,24 +29,29 @@ const BUCKETS: usize = ((HIGHEST_BIT - LOWEST_BIT) << SUB_BITS) as usize + 1;
 
 type Counts = [AtomicU64; BUCKETS + 1];
 
-/// One mailbox's current sample and the delays measured so far.
+/// One mailbox's samples in flight and the delays measured so far.
 pub(crate) struct DelaySample {
-    sample: AtomicU64,
+    samples: [AtomicU64; PLACES],
     /// Made by the first delay measured, so that an idle subscription stays small. The last element is the maximum.
     counts: AtomicPtr<Counts>,
 }
 
 impl DelaySample {
     pub(crate) fn new() -> Self {
-        Self { sample: AtomicU64::new(0), counts: AtomicPtr::new(ptr::null_mut()) }
+        Self { samples: std::array::from_fn(|_| AtomicU64::new(0)), counts: AtomicPtr::new(ptr::null_mut()) }
     }
 
     /// A message was accepted at `index`. The clock is asked only if it becomes the sample.
     #[inline]
     pub(crate) fn accepted(&self, index: u64, clock: impl FnOnce() -> u64) {
-        if index.is_multiple_of(EVERY) && self.sample.load(Ordering::Relaxed) == 0 {
-            self.sample.store(pack(index, clock()), Ordering::Relaxed);
+        if index.is_multiple_of(EVERY) && self.place(index).load(Ordering::Relaxed) == 0 {
+            self.place(index).store(pack(index, clock()), Ordering::Relaxed);
         }
+    }
+
+    #[inline]
+    fn place(&self, index: u64) -> &AtomicU64 {
+        &self.samples[(index / EVERY) as usize % PLACES]
     }
 
     /// The message at `index` is about to be handled. One owner at a time calls this.
@@ -57,7 +64,7 @@ impl DelaySample {
 
     fn measure(&self, index: u64, clock: impl FnOnce() -> u64) {
         // Relaxed: a statistic; two producers may overwrite each other's sample, each a whole one.
-        let sample = self.sample.load(Ordering::Relaxed);
+        let sample = self.place(index).load(Ordering::Relaxed);
         if sample == 0 {
             return;
         }
@@ -68,7 +75,7 @@ impl DelaySample {
             );
         }
         if ahead < HALF {
-            self.sample.store(0, Ordering::Relaxed);
+            self.place(index).store(0, Ordering::Relaxed);
         }
     }
 
@@ -204,7 +211,7 @@ mod tests {
     fn a_sample_is_measured_once_and_only_at_its_index() {
         let delay = DelaySample::new();
         delay.accepted(32, || 1_000_000);
-        delay.accepted(48, || panic!("one sample at a time"));
+        delay.accepted(32 + 128, || panic!("its place is taken"));
         delay.reached(16, || panic!("not there yet"));
         delay.reached(32, || 1_500_000);
         delay.reached(48, || panic!("taken already"));
@@ -218,9 +225,9 @@ mod tests {
     fn a_sample_that_was_passed_by_is_forgotten() {
         let delay = DelaySample::new();
         delay.accepted(16, || 0);
-        delay.reached(64, || panic!("not the sampled one"));
-        delay.accepted(80, || 0);
-        delay.reached(80, || 640);
+        delay.reached(16 + 128, || panic!("not the sampled one"));
+        delay.accepted(16 + 256, || 0);
+        delay.reached(16 + 256, || 640);
         assert_eq!(delay.read().samples, 1);
     }
 }

@@ -9,9 +9,9 @@ use std::fmt;
 pub struct TopicStats {
     /// Its name.
     pub name: String,
-    /// Messages published on this very topic, with the bus's own that tell of its subscriptions.
+    /// Messages published on this very topic.
     pub published: u64,
-    /// Messages that reached it, published here or arrived by a forward.
+    /// Messages that reached it: published here, arrived by a forward, and the bus's own that tell of its subscriptions.
     pub reached: u64,
     /// Publishes here that no subscription anywhere took.
     pub unrouted: u64,

@@ -43,6 +43,8 @@ pub(crate) struct TopicCore {
     /// Held while the subscribers are replaced; bus code only.
     pub(crate) writer: Mutex<()>,
     pub(crate) published: AtomicU64,
+    /// The bus's own messages: they reach subscriptions, but nobody published them.
+    pub(crate) own: AtomicU64,
     /// Messages that came by a forward.
     pub(crate) arrived: AtomicU64,
     pub(crate) unrouted: AtomicU64,
@@ -60,6 +62,7 @@ impl TopicCore {
             subscribers: Snapshot::new(Arc::new(Subscribers::empty())),
             writer: Mutex::new(()),
             published: AtomicU64::new(0),
+            own: AtomicU64::new(0),
             arrived: AtomicU64::new(0),
             unrouted: AtomicU64::new(0),
         }
@@ -67,7 +70,8 @@ impl TopicCore {
 
     /// Messages that reached this topic, either way.
     pub(crate) fn reached(&self) -> u64 {
-        self.published.load(Ordering::Relaxed) + self.arrived.load(Ordering::Relaxed)
+        let counts = [&self.published, &self.own, &self.arrived];
+        counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     pub(crate) fn stats(&self) -> TopicStats {

@@ -86,7 +86,8 @@ impl<'a> Walk<'a> {
         if let Some(refusal) = self.refusal(&message) {
             return self.refuse(refusal);
         }
-        self.topic.published.fetch_add(1, Ordering::Relaxed);
+        let count = if self.control { &self.topic.own } else { &self.topic.published };
+        count.fetch_add(1, Ordering::Relaxed);
         let first = Reached::load(self.topic);
         if first.list.edges().is_empty() {
             return self.deliver(std::slice::from_ref(&first), message);
@@ -365,7 +366,7 @@ impl<'w> Fanout<'w> {
 
     #[inline]
     fn finish(mut self) -> Report {
-        if self.report.accepted == 0 {
+        if self.report.accepted == 0 && !self.walk.control {
             self.walk.topic.unrouted.fetch_add(1, Ordering::Relaxed);
         }
         self.turns.run_serial();
