@@ -53,7 +53,7 @@ fn running(stats: &BusStats, percent: Option<u64>) -> String {
     let everything = stats.topics.iter().find(|topic| topic.name == EVERYTHING);
     // What comes by a forward is the source's; on the topic itself only the bus publishes, when
     // somebody subscribes.
-    let messages = everything.map_or(0, |topic| topic.reached - topic.published.min(topic.reached));
+    let messages = everything.map_or(0, |topic| topic.arrived);
     let deliveries: u64 =
         stats.subscriptions.iter().map(|one| one.accepted - one.depth.min(one.accepted)).sum();
     let mut line = percent.map_or_else(String::new, |percent| format!("{percent:3} %  "));

@@ -13,6 +13,8 @@ pub struct TopicStats {
     pub published: u64,
     /// Messages that reached it: published here, arrived by a forward, and the bus's own that tell of its subscriptions.
     pub reached: u64,
+    /// Of those, messages that arrived by a forward.
+    pub arrived: u64,
     /// Publishes here that no subscription anywhere took.
     pub unrouted: u64,
     /// Subscriptions now.

@@ -80,6 +80,7 @@ impl TopicCore {
             name: self.name.to_string(),
             published: self.published.load(Ordering::Relaxed),
             reached: self.reached(),
+            arrived: self.arrived.load(Ordering::Relaxed),
             unrouted: self.unrouted.load(Ordering::Relaxed),
             subscriptions: now.routes().len() + now.inline().len(),
             forwards: now.edges().len(),
