@@ -173,23 +173,25 @@ impl Reader {
         place.group.len() == 0 && self.mailbox.depth() == 0
     }
 
-    /// Throws everything queued away, counted as missed.
-    pub(crate) fn throw_away(&self) {
+    /// Throws everything queued away, counted as missed. Returns how much that was.
+    pub(crate) fn throw_away(&self) -> u64 {
         let mut thrown = Vec::new();
-        {
+        let last = {
             let mut place = self.place.lock();
-            thrown.extend(place.last.take());
             loop {
                 // SAFETY: taken out of the ring, so ours alone.
                 thrown.extend(place.group.by_ref().map(|word| unsafe { Entry::from_word(word) }));
                 // SAFETY: the lock makes us the only reader.
                 match unsafe { self.mailbox.ring.take(&mut place.group, GROUP) } {
                     Taken::Some { first, missed } => place.came(first, missed),
-                    _ => break,
+                    _ => break place.last.take(),
                 }
             }
-        }
+        };
+        // The reader had this one.
+        last.iter().for_each(Entry::handled);
         thrown.iter().for_each(|_| self.mailbox.refuse());
+        thrown.len() as u64
     }
 
     /// The reader is gone: nothing is delivered any more, not even a final message.

@@ -229,10 +229,11 @@ impl Member {
         let Some(mailbox) = self.mailbox() else { return 0 };
         let queued = mailbox.depth();
         mailbox.discard();
-        if let Sink::Stream(reader) = &self.sink {
-            reader.throw_away();
+        match &self.sink {
+            // Its reader may have taken a part of the queue out already.
+            Sink::Stream(reader) => reader.throw_away(),
+            _ => queued,
         }
-        queued
     }
 
     /// Publishers that wait for room in it give up.
