@@ -5,7 +5,7 @@ use std::fmt;
 /// An event of Asterisk's manager interface: a name and headers, written as `Key: Value` lines.
 ///
 /// Whatever the name, keys and values hold, the text is one event with exactly these headers: control characters other
-/// than the tab (line ends above all) become spaces, a colon in a key becomes a dash, an empty key becomes a dash, and
+/// than the tab (line ends above all) become spaces, a colon in a key becomes a dash, a blank key becomes a dash, and
 /// a key that would begin an event of its own (`Event`, in any case) gets an `X-` before it.
 ///
 /// ```
@@ -60,7 +60,7 @@ impl fmt::Display for AmiEvent {
 }
 
 fn line(f: &mut fmt::Formatter<'_>, key: &str, value: &str) -> fmt::Result {
-    let key = if key.trim().is_empty() { "-" } else { key };
+    let key = if bare(key).is_empty() { "-" } else { key };
     clean(f, key, true)?;
     f.write_str(": ")?;
     clean(f, value, false)?;
@@ -69,7 +69,12 @@ fn line(f: &mut fmt::Formatter<'_>, key: &str, value: &str) -> fmt::Result {
 
 /// A reader takes such a line for the beginning of the next event.
 fn begins_an_event(key: &str) -> bool {
-    key.trim_matches(|c: char| c.is_whitespace() || c.is_control()).eq_ignore_ascii_case("event")
+    bare(key).eq_ignore_ascii_case("event")
+}
+
+/// What is left of a key for a reader that trims it.
+fn bare(key: &str) -> &str {
+    key.trim_matches(|c: char| c.is_whitespace() || c.is_control())
 }
 
 /// Writes `text` in as few pieces as its control characters allow.
