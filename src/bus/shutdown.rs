@@ -23,7 +23,7 @@ use std::time::Duration;
 
 /// How often the drain looks.
 const LOOK_EVERY: Duration = Duration::from_micros(200);
-/// What the final messages may take, beyond the deadline.
+/// What the final messages may take, beyond the deadline; and after them, the threads to leave.
 const FAREWELL: Duration = Duration::from_millis(250);
 /// How long a bus drains whose last handle was dropped.
 const UNATTENDED: Duration = Duration::from_secs(10);
@@ -146,7 +146,7 @@ impl Bus {
         }
         if shutdown.begin() {
             shutdown.run(Deadline::after(Some(deadline)));
-        } else if shutdown.over.wait(Deadline::after(Some(deadline + FAREWELL * 2))).is_none() {
+        } else if shutdown.over.wait(Deadline::after(Some(deadline)).extended(FAREWELL * 3)).is_none() {
             return Err(ShutdownError::StillRunning(deadline));
         }
         Ok(shutdown.report.lock().clone())
@@ -170,12 +170,13 @@ fn end(exchange: &Arc<Exchange>, deadline: Deadline) -> ShutdownReport {
     for member in &members {
         member.end(EndReason::ShutDown);
     }
-    let farewell = Deadline::after(Some(deadline.left().unwrap_or_default() + FAREWELL));
-    wait_for_finals(exchange, &members, farewell);
+    wait_for_finals(exchange, &members, deadline.extended(FAREWELL));
     note_unfinished(&members, &mut late);
     exchange.drop_forwards();
-    let mut threads_left = exchange.pool.stop(farewell);
-    threads_left.extend(stop_dedicated(exchange, &late, farewell));
+    // Their own time: one that is stuck has used up the others'.
+    let leaving = Deadline::after(Some(FAREWELL));
+    let mut threads_left = exchange.pool.stop(leaving);
+    threads_left.extend(stop_dedicated(exchange, &late, leaving));
     ShutdownReport { ended: members.len(), stragglers: late, threads_left }
 }
 

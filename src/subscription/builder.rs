@@ -329,8 +329,10 @@ impl SubscriptionBuilder<'_> {
 
     /// The bus ended meanwhile, and may not have seen this one.
     fn came_too_late(&self, member: &Member) {
-        if self.topic.core().exchange.is_over() {
-            member.end(crate::EndReason::ShutDown);
+        let exchange = &self.topic.core().exchange;
+        if exchange.is_over() && member.end(crate::EndReason::ShutDown) {
+            // The workers may have left: then nobody else brings it to its end.
+            exchange.pool.run_until_idle();
         }
     }
 }

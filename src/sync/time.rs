@@ -70,6 +70,11 @@ impl Deadline {
         Self(limit.and_then(|limit| Instant::now().checked_add(limit)))
     }
 
+    /// So much later, or so long from now if it has passed.
+    pub(crate) fn extended(self, by: Duration) -> Self {
+        Self(self.0.and_then(|end| end.max(Instant::now()).checked_add(by)))
+    }
+
     /// What is left: `None` for ever, zero when it has passed.
     pub(crate) fn left(&self) -> Option<Duration> {
         self.0.map(|end| end.saturating_duration_since(Instant::now()))
