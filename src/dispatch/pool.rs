@@ -320,8 +320,11 @@ impl Pool {
         let mut runs = 0;
         while let Some(job) = self.queue.pop() {
             runs += 1;
-            if let Some((job, _)) = job.run(Budget::CALLER) {
+            if let Some((job, busy)) = job.run(Budget::CALLER) {
                 self.queue.push(job);
+                if busy {
+                    thread::yield_now();
+                }
             }
         }
         runs
