@@ -8,7 +8,7 @@ use crate::dispatch::job::{Budget, Ready, Soon};
 use crate::dispatch::{frames, pool::Pool, waits};
 use crate::message::Message;
 use crate::queue::{Push, WhenFull};
-use crate::sync::Arc;
+use crate::sync::{Arc, hint};
 use crate::sync::atomic::Ordering;
 use crate::sync::time::Deadline;
 use std::num::NonZeroUsize;
@@ -95,7 +95,8 @@ impl Mailbox {
                 Push::Full { head } => head,
             };
             match self.ring.evict(head) {
-                Ok(None) => {}
+                // The owner is just moving a group out.
+                Ok(None) => hint::spin_loop(),
                 // SAFETY: taken out of the ring, so it is ours alone.
                 Ok(Some(oldest)) => evicted.push(unsafe { Entry::from_word(oldest) }),
                 Err(_) => {
