@@ -11,6 +11,14 @@ use std::sync::Arc;
 
 pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
 
+/// Thread-locals of the modelled threads, which all live on one thread of the system.
+macro_rules! local {
+    ($($(#[$doc:meta])* static $name:ident: $of:ty = $first:expr;)+) => {
+        loom::thread_local! { $($(#[$doc])* static $name: $of = $first;)+ }
+    };
+}
+pub(crate) use local;
+
 pub(crate) mod atomic {
     pub(crate) use loom::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
@@ -22,8 +30,66 @@ pub(crate) mod hint {
 }
 
 pub(crate) mod thread {
-    pub(crate) use loom::thread::{Thread, current, park, yield_now};
+    use super::{Condvar, Mutex};
+    pub(crate) use loom::thread::yield_now;
+    use std::sync::Arc;
     use std::{io, time::Duration};
+
+    /// The waking side of park. Not loom's own, which wakes a thread whatever it waits for (a join, a mutex), and
+    /// orders it behind the unpark even if it never parks.
+    #[derive(Clone)]
+    pub(crate) struct Thread(Arc<Token>);
+
+    struct Token {
+        is_set: Mutex<bool>,
+        changed: Condvar,
+    }
+
+    local! {
+        static CURRENT: Thread = Thread(Arc::new(Token { is_set: Mutex::new(false), changed: Condvar::new() }));
+    }
+
+    impl std::fmt::Debug for Thread {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("Thread")
+        }
+    }
+
+    impl Thread {
+        pub(crate) fn unpark(&self) {
+            *self.0.is_set.lock().unwrap() = true;
+            self.0.changed.notify_one();
+        }
+
+        fn take_token(&self) -> bool {
+            std::mem::take(&mut self.0.is_set.lock().unwrap())
+        }
+    }
+
+    pub(crate) fn current() -> Thread {
+        CURRENT.with(Thread::clone)
+    }
+
+    pub(crate) fn park() {
+        let Thread(token) = current();
+        let mut is_set = token.is_set.lock().unwrap();
+        while !std::mem::take(&mut *is_set) {
+            is_set = token.changed.wait(is_set).unwrap();
+        }
+    }
+
+    /// Time does not pass in a model: a wait with a limit is a chance for the others to run. Zero has passed already.
+    pub(crate) fn park_timeout(limit: Duration) {
+        let current = current();
+        if !current.take_token() && !limit.is_zero() {
+            yield_now();
+            current.take_token();
+        }
+    }
+
+    pub(crate) fn sleep(_length: Duration) {
+        yield_now();
+    }
 
     /// A started thread. Models start their own; nothing waits for these.
     #[derive(Debug)]
@@ -50,26 +116,9 @@ pub(crate) mod thread {
     ) -> io::Result<JoinHandle<T>> {
         Ok(JoinHandle(loom::thread::spawn(body)))
     }
-
-    /// Time does not pass in a model: a wait with a limit is a chance for the others to run.
-    pub(crate) fn park_timeout(_limit: Duration) {
-        yield_now();
-    }
-
-    pub(crate) fn sleep(_length: Duration) {
-        yield_now();
-    }
 }
 
 pub(crate) use loom::cell::UnsafeCell;
-
-/// Thread-locals of the modelled threads, which all live on one thread of the system.
-macro_rules! local {
-    ($($(#[$doc:meta])* static $name:ident: $of:ty = $first:expr;)+) => {
-        loom::thread_local! { $($(#[$doc])* static $name: $of = $first;)+ }
-    };
-}
-pub(crate) use local;
 
 /// Stand-in for arc-swap: an arena that only grows, and one modelled index into it.
 pub(crate) struct Snapshot<T> {
