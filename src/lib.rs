@@ -23,6 +23,11 @@ mod subscription;
 
 mod bus;
 
+// Inside the crate, because what is modelled is private: see loom_tests/README.md.
+#[cfg(all(test, bus_loom))]
+#[path = "../loom_tests/models.rs"]
+mod loom_tests;
+
 pub use bus::{Bus, BusBuilder, ShutdownReport, Straggler, TypeBuilder, WeakBus};
 pub use dispatch::fence::{PanicPlace, PanicReport};
 pub use error::{

@@ -1,0 +1,172 @@
+//! A whole mailbox: offered to by publishers, run through a pool's queue or by the publishers themselves.
+
+use super::{Plain, Witness, explore, give_back, kind, mailbox, pool};
+use crate::mailbox::{Consumer, Mailbox, Offer, Overflow};
+use crate::message::{EndReason, MessageType};
+use crate::queue::Close;
+use crate::sync::{Arc, thread};
+use loom::thread::spawn;
+
+/// What the handler has: plain, so only the turn orders its calls.
+#[derive(Default)]
+struct Seen {
+    values: Vec<u8>,
+    missed: u64,
+    finals: u32,
+}
+
+/// A mailbox and what its handler saw.
+#[derive(Clone)]
+struct Subscriber {
+    mailbox: Arc<Mailbox>,
+    seen: Arc<Plain<Seen>>,
+    kind: MessageType<u8>,
+}
+
+impl Subscriber {
+    fn new(overflow: Overflow, capacity: usize, consumer: Consumer) -> Self {
+        let (seen, kind) = (Arc::new(Plain::new(Seen::default())), kind::<u8>());
+        let (shown, read) = (seen.clone(), kind.clone());
+        let mailbox = mailbox(overflow, capacity, consumer, move |arrival| {
+            shown.write(|seen| {
+                assert_eq!(seen.finals, 0, "a call after the final one");
+                thread::yield_now();
+                seen.missed += arrival.missed;
+                seen.finals += u32::from(arrival.end.is_some());
+                seen.values.extend(read.read(arrival.message));
+            });
+        });
+        Self { mailbox, seen, kind }
+    }
+
+    /// Offers one message; passes the turn on. False: refused.
+    fn send(&self, value: u8) -> bool {
+        let word = self.kind.message(value).into_word();
+        match self.mailbox.offer(word) {
+            Offer::Accepted { turn, .. } => {
+                if turn {
+                    self.mailbox.pass_turn();
+                }
+                true
+            }
+            Offer::Dropped | Offer::Closed => {
+                give_back(word);
+                false
+            }
+        }
+    }
+
+    fn close(&self) {
+        if self.mailbox.close(EndReason::Unsubscribed) == (Close::Now { turn: true }) {
+            self.mailbox.pass_turn();
+        }
+    }
+
+    /// `sent` by two publishers, the second from 10 on: all there, each one's in its order.
+    fn check(&self, sent: &[u8]) {
+        self.seen.read(|seen| {
+            let (tens, ones): (Vec<u8>, Vec<u8>) = seen.values.iter().partition(|&&value| value >= 10);
+            assert!(ones.is_sorted() && tens.is_sorted(), "{:?}", seen.values);
+            let mut values = seen.values.clone();
+            values.sort();
+            assert_eq!(values, sent);
+        });
+    }
+}
+
+/// Two publishers, who are the two workers as well: every message is handled, by one worker at a time, the final last.
+#[test]
+fn pool_mailbox_is_run_by_one_worker_at_a_time() {
+    explore(3, || {
+        let pool = pool();
+        let subscriber = Subscriber::new(Overflow::default(), 1, Consumer::Pool(pool.clone()));
+        let (other, queue) = (subscriber.clone(), pool.clone());
+        let worker = spawn(move || {
+            assert!(other.send(0) && other.send(1));
+            queue.run_until_idle();
+        });
+        assert!(subscriber.send(10));
+        pool.run_until_idle();
+        worker.join().unwrap();
+        subscriber.close();
+        pool.run_until_idle();
+        subscriber.check(&[0, 1, 10]);
+        assert_eq!(subscriber.seen.read(|seen| seen.finals), 1);
+    });
+}
+
+/// A Serial mailbox: the publisher that finds it idle runs it, the other leaves its message there.
+#[test]
+fn serial_mailbox_is_run_by_one_publisher_at_a_time() {
+    explore(3, || {
+        let subscriber = Subscriber::new(Overflow::default(), 2, Consumer::Serial);
+        let other = subscriber.clone();
+        let publisher = spawn(move || assert!(other.send(0) && other.send(1)));
+        assert!(subscriber.send(10));
+        publisher.join().unwrap();
+        subscriber.check(&[0, 1, 10]);
+        subscriber.close();
+        assert_eq!(subscriber.seen.read(|seen| seen.finals), 1);
+    });
+}
+
+/// Publish and close race: what was accepted is handled, then one final, and nothing after it.
+#[test]
+fn nothing_after_the_final() {
+    static ACCEPTED: Witness = Witness::new();
+    static CLOSED: Witness = Witness::new();
+    explore(4, || {
+        let subscriber = Subscriber::new(Overflow::default(), 2, Consumer::Serial);
+        let other = subscriber.clone();
+        let publisher = spawn(move || other.send(0));
+        subscriber.close();
+        let accepted = publisher.join().unwrap();
+        if accepted { &ACCEPTED } else { &CLOSED }.see();
+        subscriber.check(if accepted { &[0] } else { &[] });
+        assert_eq!(subscriber.seen.read(|seen| seen.finals), 1);
+    });
+    assert!(ACCEPTED.was_seen() && CLOSED.was_seen());
+}
+
+/// Whatever is refused is told, at the latest with the final message: neither lost nor told twice.
+#[test]
+fn refused_messages_are_told_once() {
+    static REFUSED: Witness = Witness::new();
+    explore(3, || {
+        let subscriber = Subscriber::new(Overflow::DropNewest, 1, Consumer::Serial);
+        let other = subscriber.clone();
+        let publisher = spawn(move || [other.send(0), other.send(1)]);
+        let ours = subscriber.send(10);
+        let accepted = publisher.join().unwrap().into_iter().chain([ours]).filter(|&sent| sent).count();
+        subscriber.close();
+        if accepted < 3 {
+            REFUSED.see();
+        }
+        subscriber.seen.read(|seen| {
+            assert_eq!(seen.values.len(), accepted);
+            assert_eq!(seen.missed, 3 - accepted as u64);
+        });
+    });
+    assert!(REFUSED.was_seen());
+}
+
+/// DropOldest end to end: publishers take out what the owner is about to take, and the gaps add up.
+#[test]
+fn evicted_messages_are_told_once() {
+    static EVICTED: Witness = Witness::new();
+    explore(2, || {
+        let subscriber = Subscriber::new(Overflow::DropOldest, 1, Consumer::Serial);
+        let other = subscriber.clone();
+        let publisher = spawn(move || [other.send(0), other.send(1)]);
+        let ours = subscriber.send(10);
+        let sent = publisher.join().unwrap().into_iter().chain([ours]).count();
+        subscriber.close();
+        subscriber.seen.read(|seen| {
+            if seen.missed > 0 {
+                EVICTED.see();
+            }
+            assert_eq!(seen.values.len() as u64 + seen.missed, sent as u64);
+        });
+    });
+    assert!(EVICTED.was_seen());
+}

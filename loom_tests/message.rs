@@ -1,0 +1,97 @@
+//! A message's references, and the way of its block back to its maker.
+
+use super::{Plain, explore, kind};
+use crate::message::Message;
+use crate::message::home;
+use crate::sync::Arc;
+use loom::thread::spawn;
+use std::mem::ManuallyDrop;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A value that says when it goes. Its use is plain: a drop that is not ordered after every use is an error.
+struct Value {
+    used: Plain<()>,
+    drops: Arc<AtomicUsize>,
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        self.used.write(|()| self.drops.fetch_add(1, Ordering::Relaxed));
+    }
+}
+
+/// A fresh value, and how often it was dropped.
+fn value() -> (Value, Arc<AtomicUsize>) {
+    let drops = Arc::new(AtomicUsize::new(0));
+    (Value { used: Plain::new(()), drops: drops.clone() }, drops)
+}
+
+fn dropped(drops: &AtomicUsize) -> usize {
+    drops.load(Ordering::Relaxed)
+}
+
+/// Takers use the message and drop it, while the publisher drops its own: the value goes once, after all use.
+#[test]
+fn value_is_dropped_once_and_after_all_use() {
+    explore(6, || {
+        let ((value, drops), kind) = (value(), kind::<Value>());
+        let message = kind.message(value);
+        message.add_references(2);
+        let takers = [(); 2].map(|()| {
+            // SAFETY: each word stands for one of the references added above.
+            let (taken, kind) = (unsafe { Message::from_word(message.share()) }, kind.clone());
+            spawn(move || kind.read(&taken).unwrap().used.read(|()| {}))
+        });
+        kind.read(&message).unwrap().used.read(|()| {});
+        drop(message);
+        for taker in takers {
+            taker.join().unwrap();
+        }
+        assert_eq!(dropped(&drops), 1);
+        home::forget_blocks();
+    });
+}
+
+/// The publisher takes back in one subtraction what nobody took, its own reference among it.
+#[test]
+fn refused_references_come_back_at_once() {
+    explore(6, || {
+        let ((value, drops), kind) = (value(), kind::<Value>());
+        let message = ManuallyDrop::new(kind.message(value));
+        message.add_references(3);
+        // SAFETY: one of the references added.
+        let (taken, read) = (unsafe { Message::from_word(message.share()) }, kind.clone());
+        let taker = spawn(move || {
+            let again = taken.clone();
+            drop(taken);
+            read.read(&again).unwrap().used.read(|()| {});
+        });
+        // SAFETY: two that were added and the first one; nobody took them.
+        unsafe { Message::release(message, 3) };
+        taker.join().unwrap();
+        assert_eq!(dropped(&drops), 1);
+        home::forget_blocks();
+    });
+}
+
+/// A worker takes the last reference of two messages and goes to sleep, while their maker makes the next ones.
+#[test]
+fn block_goes_home_and_is_used_again() {
+    explore(6, || {
+        let ((first, first_drops), (second, second_drops), (third, third_drops)) = (value(), value(), value());
+        let kind = kind::<Value>();
+        let messages = [kind.message(first), kind.message(second)];
+        let worker = spawn(move || {
+            home::send_messages_home();
+            drop(messages);
+            home::drop_dead();
+        });
+        let message = kind.message(third);
+        kind.read(&message).unwrap().used.read(|()| {});
+        worker.join().unwrap();
+        drop(message);
+        kind.kind().close_home();
+        home::forget_blocks();
+        assert_eq!([dropped(&first_drops), dropped(&second_drops), dropped(&third_drops)], [1; 3]);
+    });
+}

@@ -1,0 +1,134 @@
+//! Loom models of the code that ships. How to run them, what they can and cannot show: loom_tests/README.md.
+
+mod gate;
+mod latch;
+mod mailbox;
+mod message;
+mod ring;
+mod room;
+mod run_queue;
+mod stream;
+mod topic;
+mod waker;
+
+use crate::dispatch::fence::Fence;
+use crate::dispatch::pool::{Pool, PoolConfig};
+use crate::mailbox::{Arrival, Consumer, Ending, Handler, Mailbox, Overflow, Profile};
+use crate::message::kind::{Draft, Environment};
+use crate::message::{Message, MessageType};
+use crate::sync::time::Clock;
+use crate::sync::{Arc, UnsafeCell};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Explores `model`: every interleaving with at most so many preemptions, and every store a load may see.
+///
+/// `BUS_LOOM_DEEPER=n` allows n more.
+fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    let deeper = std::env::var("BUS_LOOM_DEEPER").map_or(0, |n| n.parse().expect("BUS_LOOM_DEEPER is a number"));
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions + deeper);
+    builder.max_branches = 20_000;
+    let executions = Arc::new(AtomicUsize::new(0));
+    let counted = executions.clone();
+    builder.check(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        model();
+    });
+    println!("{} executions", executions.load(Ordering::Relaxed));
+}
+
+/// Counts how often a model came through a place that it exists for: one that never does shows nothing.
+struct Witness(AtomicUsize);
+
+impl Witness {
+    const fn new() -> Self {
+        Self(AtomicUsize::new(0))
+    }
+
+    fn see(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn was_seen(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// Plain data: loom fails when two accesses are not ordered and one of them writes.
+struct Plain<T>(UnsafeCell<T>);
+
+// SAFETY: not at all sound in general; loom checks every access, which is the point of it.
+unsafe impl<T: Send> Sync for Plain<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Send for Plain<T> {}
+
+impl<T> Plain<T> {
+    fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    fn read<R>(&self, read: impl FnOnce(&T) -> R) -> R {
+        // SAFETY: loom checks.
+        self.0.with(|value| read(unsafe { &*value }))
+    }
+
+    fn write<R>(&self, write: impl FnOnce(&mut T) -> R) -> R {
+        // SAFETY: loom checks.
+        self.0.with_mut(|value| write(unsafe { &mut *value }))
+    }
+}
+
+/// A message type of no bus.
+fn kind<T: Send + Sync + 'static>() -> MessageType<T> {
+    let clock = Arc::new(Clock::manual());
+    Draft::new("model".to_owned()).finish(Environment { bus: 0, id: 0, declined: false, local: None, clock })
+}
+
+fn profile() -> Profile {
+    Profile { id: crate::ids::next(), name: "model".into(), bus: 0, fence: Arc::new(Fence::new(None)) }
+}
+
+/// A pool without threads: the model's threads run its queue.
+fn pool() -> Arc<Pool> {
+    Pool::new(PoolConfig {
+        workers_min: 1,
+        workers_max: 1,
+        grow_after: Duration::ZERO,
+        idle_timeout: None,
+        spin: Duration::ZERO,
+        thread_name: String::new(),
+        manual: true,
+    })
+}
+
+fn ending() -> Ending {
+    let farewell = kind::<()>();
+    Ending { farewell: Box::new(move |_| farewell.message(())), forget: Box::new(|| {}) }
+}
+
+/// A mailbox of no topic, without a handler.
+fn bare_mailbox(overflow: Overflow, capacity: usize, consumer: Consumer) -> Arc<Mailbox> {
+    Arc::new(Mailbox::new(profile(), overflow, capacity, consumer, Arc::new(Clock::manual())))
+}
+
+/// A mailbox of no topic. It holds itself, as those that pools run do.
+fn mailbox(
+    overflow: Overflow,
+    capacity: usize,
+    consumer: Consumer,
+    handler: impl FnMut(&Arrival<'_>) + Send + 'static,
+) -> Arc<Mailbox> {
+    let mailbox = bare_mailbox(overflow, capacity, consumer);
+    let handler: Handler = Box::new(handler);
+    // SAFETY: nobody else has it yet.
+    unsafe { mailbox.arm(handler, ending()) };
+    crate::dispatch::job::hold_itself(&mailbox);
+    mailbox
+}
+
+/// Gives a refused reference back.
+fn give_back(word: std::num::NonZeroUsize) {
+    // SAFETY: refused, so it is ours alone.
+    drop(unsafe { Message::from_word(word) });
+}

@@ -1,0 +1,131 @@
+//! A stream: the reader registers, sets IDLE and sleeps; publishers and closers wake it.
+
+use super::{bare_mailbox, ending, explore, kind};
+use crate::mailbox::reader::Item;
+use crate::mailbox::{Consumer, Mailbox, Next, Offer, Overflow, Reader};
+use crate::message::{EndReason, MessageType};
+use crate::queue::Close;
+use crate::sync::{Arc, Parker, Unparker, WakerCell, thread};
+use loom::thread::spawn;
+use std::task::{Poll, Wake, Waker};
+
+struct Alarm(Unparker);
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn reader() -> Reader {
+    let consumer = Consumer::Stream(WakerCell::new());
+    Reader::new(bare_mailbox(Overflow::default(), 2, consumer), ending())
+}
+
+fn send(mailbox: &Mailbox, kind: &MessageType<u8>, value: u8) {
+    match mailbox.offer(kind.message(value).into_word()) {
+        Offer::Accepted { turn: true, .. } => _ = mailbox.pass_turn(),
+        Offer::Accepted { .. } => {}
+        refused => panic!("{refused:?}"),
+    }
+}
+
+fn close(mailbox: &Mailbox) {
+    if mailbox.close(EndReason::Unsubscribed) == (Close::Now { turn: true }) {
+        mailbox.pass_turn();
+    }
+}
+
+/// Reads until something comes, as a task on a runtime does: polls, and sleeps until its waker is called.
+fn read(reader: &Reader) -> Option<Item> {
+    let parker = Parker::current();
+    let waker = Waker::from(Arc::new(Alarm(parker.unparker())));
+    loop {
+        match reader.poll(&waker) {
+            Poll::Ready(item) => return item,
+            Poll::Pending => {
+                parker.park(None);
+                // "Soon" wakes itself: let the others write.
+                thread::yield_now();
+            }
+        }
+    }
+}
+
+fn value(kind: &MessageType<u8>, item: Option<Item>) -> Option<u8> {
+    item.and_then(|item| kind.read(&item.message).copied())
+}
+
+/// One item against a reader that goes to sleep.
+#[test]
+fn reader_never_sleeps_on_an_item() {
+    explore(4, || {
+        let (reader, kind) = (reader(), kind());
+        let (mailbox, made) = (reader.mailbox().clone(), kind.clone());
+        let publisher = spawn(move || send(&mailbox, &made, 1));
+        assert_eq!(value(&kind, read(&reader)), Some(1));
+        publisher.join().unwrap();
+    });
+}
+
+/// Two items from two publishers: the second may find the reader awake, asleep, or on its way.
+#[test]
+fn reader_gets_both_of_two_publishers() {
+    explore(2, || {
+        let (reader, kind) = (reader(), kind());
+        let publishers = [1, 2].map(|value| {
+            let (mailbox, kind) = (reader.mailbox().clone(), kind.clone());
+            spawn(move || send(&mailbox, &kind, value))
+        });
+        let mut values = [read(&reader), read(&reader)].map(|item| value(&kind, item).unwrap());
+        values.sort();
+        assert_eq!(values, [1, 2]);
+        for publisher in publishers {
+            publisher.join().unwrap();
+        }
+    });
+}
+
+/// The end comes while the reader goes to sleep: it reads what is queued, the final message, and no more.
+#[test]
+fn reader_never_sleeps_through_the_end() {
+    explore(3, || {
+        let (reader, kind) = (reader(), kind());
+        let (mailbox, made) = (reader.mailbox().clone(), kind.clone());
+        let closer = spawn(move || {
+            send(&mailbox, &made, 1);
+            close(&mailbox);
+        });
+        assert_eq!(value(&kind, read(&reader)), Some(1));
+        assert_eq!(read(&reader).unwrap().end, Some(EndReason::Unsubscribed));
+        assert!(read(&reader).is_none());
+        closer.join().unwrap();
+    });
+}
+
+/// The reader is dropped while somebody publishes: the message goes with it, and the publisher is not held up.
+#[test]
+fn reader_goes_while_somebody_publishes() {
+    explore(6, || {
+        let (reader, kind) = (reader(), kind());
+        let mailbox = reader.mailbox().clone();
+        let publisher = spawn(move || {
+            let word = kind.message(1u8).into_word();
+            let offer = mailbox.offer(word);
+            match offer {
+                Offer::Accepted { turn: true, .. } => _ = mailbox.pass_turn(),
+                Offer::Accepted { .. } => {}
+                Offer::Dropped | Offer::Closed => super::give_back(word),
+            }
+            (mailbox, offer)
+        });
+        reader.abandon();
+        assert!(reader.mailbox().done().is_set());
+        assert!(matches!(reader.next(), Next::Over | Next::Soon | Next::Item(_)));
+        let (mailbox, offer) = publisher.join().unwrap();
+        assert!(matches!(offer, Offer::Accepted { .. } | Offer::Closed));
+        drop(reader);
+        thread::yield_now();
+        drop(mailbox);
+    });
+}
