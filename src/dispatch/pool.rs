@@ -320,9 +320,9 @@ impl Pool {
         let mut runs = 0;
         while let Some(job) = self.queue.pop() {
             runs += 1;
-            if let Some((job, busy)) = job.run(Budget::CALLER) {
+            if let Some((job, soon)) = job.run(Budget::CALLER) {
                 self.queue.push(job);
-                if busy {
+                if soon == Soon::Busy {
                     thread::yield_now();
                 }
             }
