@@ -78,7 +78,8 @@ fn refused_references_come_back_at_once() {
 #[test]
 fn block_goes_home_and_is_used_again() {
     explore(6, || {
-        let ((first, first_drops), (second, second_drops), (third, third_drops)) = (value(), value(), value());
+        let ((first, first_drops), (second, second_drops), (third, third_drops)) =
+            (value(), value(), value());
         let kind = kind::<Value>();
         let messages = [kind.message(first), kind.message(second)];
         let worker = spawn(move || {

@@ -25,7 +25,8 @@ use std::time::Duration;
 ///
 /// `BUS_LOOM_DEEPER=n` allows n more.
 fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
-    let deeper = std::env::var("BUS_LOOM_DEEPER").map_or(0, |n| n.parse().expect("BUS_LOOM_DEEPER is a number"));
+    let deeper =
+        std::env::var("BUS_LOOM_DEEPER").map_or(0, |n| n.parse().expect("BUS_LOOM_DEEPER is a number"));
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions + deeper);
     builder.max_branches = 20_000;

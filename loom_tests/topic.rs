@@ -40,7 +40,8 @@ impl Model {
         let (seen, kind) = (Shared::new(Plain::new(Seen::default())), self.kind.clone());
         let shown = seen.clone();
         let handler = move |delivery: &Delivery<'_>| shown.write(|seen| seen.note(delivery, &kind));
-        let builder = self.topic.subscription("model").accept(&self.kind).capacity(2).dispatch(Dispatch::Pool);
+        let builder =
+            self.topic.subscription("model").accept(&self.kind).capacity(2).dispatch(Dispatch::Pool);
         (builder.start(handler).unwrap(), seen)
     }
 
@@ -53,7 +54,8 @@ impl Model {
 
     /// Publishes 1 on another thread, and then says so.
     fn publish(&self) -> (loom::thread::JoinHandle<bool>, Arc<AtomicBool>) {
-        let (topic, kind, published) = (self.topic.clone(), self.kind.clone(), Arc::new(AtomicBool::new(false)));
+        let (topic, kind, published) =
+            (self.topic.clone(), self.kind.clone(), Arc::new(AtomicBool::new(false)));
         let told = published.clone();
         let publisher = spawn(move || {
             let report = topic.publish(kind.message(1));

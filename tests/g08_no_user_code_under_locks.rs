@@ -83,7 +83,8 @@ fn g8_handlers_may_do_anything() {
     let (bus, kind, topic, round) = setup();
     for mode in EVERY_MODE {
         let (round2, before) = (round.clone(), round.count());
-        let listener = listen(topic.subscription("h").accept(&kind), mode, move |_| round2.here_and_elsewhere());
+        let listener =
+            listen(topic.subscription("h").accept(&kind), mode, move |_| round2.here_and_elsewhere());
         topic.publish(kind.message(0));
         listener.unsubscribe();
         eventually(|| round.count() == before + 2);
@@ -343,7 +344,8 @@ fn g8_publishing_from_the_destructor_of_a_thread_local() {
     let (bus, kind, topic, _) = setup();
     let edge_to = bus.topic("behind").unwrap();
     let _edge = topic.forward_to(&edge_to).unwrap();
-    let listeners = HANDLER_MODES.map(|mode| note_numbers(edge_to.subscription("l").accept(&kind), mode, &kind));
+    let listeners =
+        HANDLER_MODES.map(|mode| note_numbers(edge_to.subscription("l").accept(&kind), mode, &kind));
     for first_use in [false, true] {
         let (topic2, kind2) = (topic.clone(), kind.clone());
         let thread = thread::spawn(move || {

@@ -35,7 +35,8 @@ fn g9_a_panic_costs_one_call_and_is_counted_and_reported() {
     let _watched = watched();
     let (bus, kind, reports) = reporting();
     let topic = bus.topic("t").unwrap();
-    let (neighbour, neighbours_log) = note_numbers(topic.subscription("n").accept(&kind), Dispatch::Inline, &kind);
+    let (neighbour, neighbours_log) =
+        note_numbers(topic.subscription("n").accept(&kind), Dispatch::Inline, &kind);
     for (n, mode) in HANDLER_MODES.into_iter().enumerate() {
         let (log, kind2) = (Log::new(), kind.clone());
         let noted = log.clone();
@@ -161,7 +162,9 @@ fn g9_what_a_panic_carries_may_be_anything() {
     for mode in HANDLER_MODES {
         let listener = listen(topic.subscription("p").accept(&kind), mode, |heard| {
             if heard.end.is_none() {
-                std::panic::resume_unwind(Box::new(on_drop(|| panic!("{ON_PURPOSE}: by the drop of a panic"))));
+                std::panic::resume_unwind(Box::new(on_drop(|| {
+                    panic!("{ON_PURPOSE}: by the drop of a panic")
+                })));
             }
         });
         topic.publish(kind.message(0));
@@ -316,7 +319,8 @@ fn g9_a_slow_dedicated_handler_delays_nobody() {
     let gate = Gate::new();
     let gate2 = gate.clone();
     let slow = listen(topic.subscription("slow").accept(&kind), Dispatch::Dedicated, move |_| gate2.pass());
-    let others = EVERY_MODE.map(|mode| note_numbers(topic.subscription(mode.name()).accept(&kind), mode, &kind));
+    let others =
+        EVERY_MODE.map(|mode| note_numbers(topic.subscription(mode.name()).accept(&kind), mode, &kind));
     (0..100).for_each(|number| drop(topic.publish(kind.message(number))));
     for (listener, log) in &others {
         assert_eq!(log.await_len(100).len(), 100, "{}", listener.dispatch());

@@ -6,8 +6,8 @@ mod common;
 
 use common::*;
 use stasis_bus::{
-    Bus, Dispatch, EndReason, Forward, Handled, MessageType, Overflow, ShutdownError, SubscribeError, Subscription,
-    Topic,
+    Bus, Dispatch, EndReason, Forward, Handled, MessageType, Overflow, ShutdownError, SubscribeError,
+    Subscription, Topic,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -45,7 +45,8 @@ fn g11_everything_queued_is_handled_and_every_subscription_gets_its_final() {
     assert!(report.is_clean(), "{report}");
     assert_eq!(report.ended, 5);
     for (listener, log) in &logs {
-        let expected = (0..2_000).map(|number| (Some(number), None)).chain([(None, Some(EndReason::ShutDown))]);
+        let expected =
+            (0..2_000).map(|number| (Some(number), None)).chain([(None, Some(EndReason::ShutDown))]);
         assert!(log.await_len(2_001).into_iter().eq(expected), "{}", listener.dispatch());
         assert!(!listener.is_subscribed() && !listener.unsubscribe());
         listener.join().unwrap();
@@ -104,9 +105,10 @@ fn g11_pipelines_are_drained() {
             })
             .collect();
         let counter = arrived.clone();
-        let last = listen(topics[STAGES].subscription("last").accept(&kind), Dispatch::Dedicated, move |heard| {
-            counter.fetch_add(usize::from(heard.end.is_none()), Ordering::SeqCst);
-        });
+        let last =
+            listen(topics[STAGES].subscription("last").accept(&kind), Dispatch::Dedicated, move |heard| {
+                counter.fetch_add(usize::from(heard.end.is_none()), Ordering::SeqCst);
+            });
         (0..300).for_each(|number| drop(topics[0].publish(kind.message(number))));
         thread::scope(|scope| {
             let shutdown = scope.spawn(|| bus.shutdown(PATIENT));
@@ -219,7 +221,11 @@ fn g11_a_stream_that_was_read_does_not_hold_it_up() {
     topic.publish(kind.message(0));
     assert!(read.try_recv().is_ok());
     let report = bus.shutdown(SHORT).unwrap();
-    assert_eq!((report.ended, report.stragglers.len()), (2, 1), "only the other one has something unread: {report}");
+    assert_eq!(
+        (report.ended, report.stragglers.len()),
+        (2, 1),
+        "only the other one has something unread: {report}"
+    );
 }
 
 #[test]
@@ -408,7 +414,8 @@ fn g11_any_order_of_drops_leaves_nothing() {
         }
         let subs = [Dispatch::Serial, Dispatch::Pool, Dispatch::Dedicated].map(|mode| {
             let alive = census.born();
-            let builder = topics[1].subscription("s").dispatch(mode).capacity(2).overflow(Overflow::DropOldest);
+            let builder =
+                topics[1].subscription("s").dispatch(mode).capacity(2).overflow(Overflow::DropOldest);
             builder.start(move |_| drop(&alive)).unwrap()
         });
         let alive = census.born();

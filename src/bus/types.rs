@@ -1,7 +1,7 @@
 //! The message types and origins of one bus.
 
 use super::Bus;
-use crate::dispatch::fence::{Fence, PanicPlace};
+use crate::dispatch::fence::{self, Fence, PanicPlace};
 use crate::error::{TypeError, check_name};
 use crate::message::home;
 use crate::message::kind::{Draft, Environment, Foreign, Kind, TellPanic};
@@ -70,8 +70,10 @@ impl Types {
 
     /// Panics in formatters and in the drops of values go where those of handlers go.
     fn tell(&self) -> TellPanic {
-        let fence = self.fence.clone();
+        // Weak: blocks of messages that a thread keeps for later hold their type, and must not hold the user's hook.
+        let fence = Arc::downgrade(&self.fence);
         Arc::new(move |name, which, payload| {
+            let Some(fence) = fence.upgrade() else { return fence::drop_payload(payload) };
             let place = match which {
                 Foreign::Formatter => PanicPlace::Formatter,
                 Foreign::ValueDrop => PanicPlace::ValueDrop,

@@ -72,8 +72,7 @@ impl Fence {
             // A hook that panics is caught too, and not told of itself.
             let _ = catch_unwind(AssertUnwindSafe(|| hook(&report)));
         }
-        // Even the payload's drop is foreign code.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+        drop_payload(payload);
     }
 }
 
@@ -84,6 +83,11 @@ pub(crate) type Payload = Box<dyn Any + Send>;
 #[inline]
 pub(crate) fn caught<R>(code: impl FnOnce() -> R) -> Result<R, Payload> {
     catch_unwind(AssertUnwindSafe(code))
+}
+
+/// Even the payload's drop is foreign code.
+pub(crate) fn drop_payload(payload: Payload) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
 }
 
 fn text<'a>(payload: &'a Payload) -> &'a str {

@@ -8,9 +8,9 @@ use crate::dispatch::job::{Budget, Ready, Soon};
 use crate::dispatch::{frames, pool::Pool, waits};
 use crate::message::Message;
 use crate::queue::{Push, WhenFull};
-use crate::sync::{Arc, hint};
 use crate::sync::atomic::Ordering;
 use crate::sync::time::Deadline;
+use crate::sync::{Arc, hint};
 use std::num::NonZeroUsize;
 
 /// What became of an offered message.

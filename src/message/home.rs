@@ -29,6 +29,8 @@
 //! A tray holds pointers in an array, and not blocks linked through their headers: the maker's reads of 64 headers,
 //! each in another core's cache, can then overlap.
 //!
+//! A block holds its type, with the type's formatters, until it is freed: at the latest when the thread that keeps it ends.
+//!
 //! User code (the drops of values) runs with nothing borrowed: it may make and drop messages itself.
 
 use super::kind::Kind;
