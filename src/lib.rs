@@ -23,11 +23,6 @@ mod subscription;
 
 mod bus;
 
-// Inside the crate, because what is modelled is private: see loom_tests/README.md.
-#[cfg(all(test, bus_loom))]
-#[path = "../loom_tests/models.rs"]
-mod loom_tests;
-
 pub use bus::{Bus, BusBuilder, ShutdownReport, Straggler, TypeBuilder, WeakBus};
 pub use dispatch::fence::{PanicPlace, PanicReport};
 pub use error::{
@@ -43,3 +38,8 @@ pub use subscription::{
     Delivery, Handled, Received, RecvTimeoutError, Stream, Subscription, SubscriptionBuilder, TryRecvError,
 };
 pub use topic::{Forward, Refusal, Report, Topic};
+
+// Inside the crate, because what is modelled is private: see loom_tests/README.md.
+#[cfg(all(test, bus_loom))]
+#[path = "../loom_tests/models.rs"]
+mod loom_tests;
