@@ -1,0 +1,180 @@
+//! Figures: exact when the bus is quiet, and readable.
+
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
+mod common;
+
+use common::*;
+use stasis_bus::{Bus, Dispatch, Overflow};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+#[test]
+fn topics_count_what_was_published_and_what_came_by_a_forward() {
+    let _watched = watched();
+    let (bus, kind) = numbers();
+    let [a, b, c] = ["a", "b", "c"].map(|name| bus.topic(name).unwrap());
+    let _edges = [a.forward_to(&b).unwrap(), b.forward_to(&c).unwrap(), a.forward_to(&c).unwrap()];
+    (0..10).for_each(|number| drop(a.publish(kind.message(number))));
+    (0..3).for_each(|number| drop(b.publish(kind.message(number))));
+    c.publish_with(&kind, || unreachable!("nobody wants it"));
+    let figures = |topic: &stasis_bus::Topic| {
+        let stats = topic.stats();
+        (stats.published, stats.reached, stats.unrouted, stats.subscriptions, stats.forwards)
+    };
+    assert_eq!(figures(&a), (10, 10, 10, 0, 2));
+    assert_eq!(figures(&b), (3, 13, 3, 0, 1));
+    assert_eq!(figures(&c), (1, 14, 1, 0, 0));
+    let _sub = c.subscription("s").accept(&kind).inline(|_| {}).unwrap();
+    a.publish(kind.message(0));
+    assert_eq!(figures(&a), (11, 11, 10, 0, 2));
+    // Its begin was published on `c`, and reached nobody else.
+    assert_eq!(figures(&c), (2, 16, 2, 1, 0));
+}
+
+#[test]
+fn subscriptions_count_exactly_under_concurrent_publishers() {
+    let _watched = watched();
+    let (bus, kind) = numbers();
+    let other = bus.message_type::<u8>("other").unwrap();
+    let (here, there) = (bus.topic("here").unwrap(), bus.topic("there").unwrap());
+    let _edge = here.forward_to(&there).unwrap();
+    let count = |calls: &Arc<AtomicU64>| {
+        let calls = calls.clone();
+        move |_: Heard| {
+            calls.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let mut subs = Vec::new();
+    for mode in EVERY_MODE {
+        for filtered in [false, true] {
+            let calls = Arc::new(AtomicU64::new(0));
+            let builder = there.subscription(mode.name());
+            let builder = if filtered { builder.accept(&kind) } else { builder };
+            subs.push((listen(builder, mode, count(&calls)), calls, filtered));
+        }
+    }
+    thread::scope(|scope| {
+        for topic in [&here, &there, &here] {
+            scope.spawn(|| {
+                for number in 0..2_000 {
+                    topic.publish(kind.message(number));
+                    topic.publish(other.message(1));
+                }
+            });
+        }
+    });
+    for (sub, calls, filtered) in &subs {
+        let stats = || sub.stats();
+        eventually(|| stats().accepted == calls.load(Ordering::Relaxed) && stats().depth == 0);
+        let mode = sub.dispatch();
+        if *filtered {
+            assert_eq!(stats().accepted, 6_000, "{mode}");
+        } else {
+            assert!(stats().accepted > 12_000, "{mode}: and the begins of later ones");
+        }
+        assert_eq!((stats().missed, stats().panics, stats().over_capacity), (0, 0, 0));
+    }
+    end(&bus);
+}
+
+#[test]
+fn an_ended_subscription_does_not_go_on_counting() {
+    let _watched = watched();
+    let (bus, kind) = numbers();
+    let topic = bus.topic("t").unwrap();
+    for mode in HANDLER_MODES {
+        for filtered in [false, true] {
+            let builder = topic.subscription(mode.name());
+            let builder = if filtered { builder.accept(&kind) } else { builder };
+            let sub = listen(builder, mode, |_| {});
+            (0..5).for_each(|number| drop(topic.publish(kind.message(number))));
+            sub.unsubscribe();
+            sub.join().unwrap();
+            let ended = sub.stats();
+            assert_eq!(ended.accepted, if filtered { 5 } else { 6 }, "{mode}: with its own begin if it takes it");
+            (0..5).for_each(|number| drop(topic.publish(kind.message(number))));
+            assert_eq!(sub.stats(), ended, "{mode}");
+        }
+    }
+    end(&bus);
+}
+
+#[test]
+fn depth_high_water_and_capacity() {
+    let _watched = watched();
+    let bus = Bus::builder().manual().build().unwrap();
+    let kind = bus.message_type::<u64>("number").unwrap();
+    let topic = bus.topic("t").unwrap();
+    for waiting in [1, 3, 10, 15, 16, 17, 100, 1_000] {
+        for capacity in [4, 1024] {
+            let builder = topic.subscription("s").accept(&kind).capacity(capacity);
+            let (sub, _) = note_numbers(builder, Dispatch::Pool, &kind);
+            (0..waiting).for_each(|number| drop(topic.publish(kind.message(number))));
+            let stats = sub.stats();
+            assert_eq!((stats.depth, stats.high_water, stats.capacity), (waiting, waiting, capacity as u64));
+            bus.run_until_idle();
+            topic.publish(kind.message(0));
+            let stats = sub.stats();
+            assert_eq!((stats.depth, stats.accepted), (1, waiting + 1));
+            assert_eq!(stats.high_water, waiting, "capacity {capacity}: what was seen is remembered");
+        }
+    }
+}
+
+#[test]
+fn the_whole_bus_in_two_tables() {
+    let _watched = watched();
+    let bus = Bus::builder().manual().build().unwrap();
+    let kind = bus.message_type::<u64>("number").unwrap();
+    let all = bus.topic("all").unwrap();
+    let topics: Vec<_> = (0..50).map(|n| bus.topic(&format!("call:{n:02}")).unwrap()).collect();
+    let _edges: Vec<_> = topics.iter().map(|topic| topic.forward_to(&all).unwrap()).collect();
+    let builder = all.subscription("cdr").accept(&kind).capacity(8).overflow(Overflow::DropNewest);
+    let (cdr, _) = note_numbers(builder, Dispatch::Pool, &kind);
+    let _bad = all.subscription("bad").accept(&kind).inline(|_| panic!("{ON_PURPOSE}")).unwrap();
+    topics.iter().take(10).for_each(|topic| drop(topic.publish(kind.message(1))));
+    let stats = bus.stats();
+    assert_eq!((stats.topics.len(), stats.subscriptions.len()), (51, 2));
+    assert_eq!((stats.workers, stats.ready, stats.panics), (0, 1, 10));
+    assert!(stats.topics.windows(2).all(|pair| pair[0].name < pair[1].name));
+    let own = stats.subscriptions.iter().find(|row| row.id == cdr.id()).unwrap();
+    assert_eq!((own.name.as_str(), own.topic.as_str(), own.dispatch), ("cdr", "all", "pool"));
+    assert_eq!((own.accepted, own.missed, own.depth, own.panics), (8, 2, 8, 0));
+    let text = stats.to_string();
+    for part in ["topic ", "published", "subscription ", "missed", "... and 11 topics more", "51 topics, 2 subscriptions"] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    let row = text.lines().find(|line| line.starts_with("all ")).unwrap();
+    let cells: Vec<_> = row.split_whitespace().collect();
+    // Two begins were published on it, ten messages came by forwards.
+    assert_eq!(cells, ["all", "2", "12", "2", "2", "0"]);
+    let row = text.lines().find(|line| line.starts_with("cdr#")).unwrap();
+    let cells: Vec<_> = row.split_whitespace().skip(1).take(7).collect();
+    assert_eq!(cells, ["pool", "8", "8", "8", "8", "2", "0"]);
+    let alone = (stats.topics[0].to_string(), own.to_string());
+    assert!(text.contains(&alone.0) && text.contains(&alone.1));
+}
+
+/// Reading the figures of a busy bus stops nothing and finds them in a sane relation.
+#[test]
+fn figures_can_be_read_at_any_time() {
+    let _watched = watched();
+    let (bus, kind) = numbers();
+    let topic = bus.topic("t").unwrap();
+    let listeners = EVERY_MODE.map(|mode| listen(topic.subscription("s").accept(&kind).capacity(8), mode, |_| {}));
+    thread::scope(|scope| {
+        let publisher = scope.spawn(|| (0..20_000).for_each(|number| drop(topic.publish(kind.message(number)))));
+        let mut before = vec![0; 5];
+        while !publisher.is_finished() {
+            let stats = bus.stats();
+            let accepted: Vec<_> = stats.subscriptions.iter().map(|row| row.accepted).collect();
+            assert!(accepted.iter().zip(&before).all(|(now, before)| now >= before));
+            assert!(accepted.iter().all(|accepted| *accepted <= 20_000));
+            before = accepted;
+        }
+    });
+    drop(listeners);
+    end(&bus);
+}

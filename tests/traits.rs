@@ -1,0 +1,110 @@
+//! Which public types may go to other threads, say what they are, and are errors.
+
+use stasis_bus::*;
+use std::error::Error as StdError;
+use std::fmt::{Debug, Display};
+
+fn shared<T: Send + Sync + Debug>() {}
+fn sent<T: Send + Debug>() {}
+fn cloned<T: Send + Sync + Debug + Clone>() {}
+fn plain<T: Send + Sync + Debug + Clone + PartialEq>() {}
+fn error<T: StdError + Send + Sync + Clone + PartialEq + Into<Error> + 'static>() {}
+fn unpinned<T: Unpin>() {}
+
+#[test]
+fn handles_go_to_other_threads() {
+    cloned::<Bus>();
+    cloned::<WeakBus>();
+    cloned::<Topic>();
+    cloned::<Message>();
+    cloned::<MessageType<std::cell::Cell<u8>>>();
+    cloned::<AmiEvent>();
+    shared::<Subscription>();
+    shared::<Forward>();
+    shared::<Stream>();
+    shared::<Received>();
+    unpinned::<Stream>();
+    sent::<BusBuilder>();
+    sent::<SubscriptionBuilder<'_>>();
+    sent::<TypeBuilder<'_, u8>>();
+    sent::<MessageBuilder<'_, u8>>();
+    shared::<PanicReport<'_>>();
+    cloned::<Delivery<'_>>();
+}
+
+#[test]
+fn plain_data_is_plain() {
+    plain::<Report>();
+    plain::<Refusal>();
+    plain::<ShutdownReport>();
+    plain::<Straggler>();
+    plain::<TypeInfo>();
+    plain::<SubscriptionChange>();
+    plain::<Change>();
+    plain::<EndReason>();
+    plain::<Origin>();
+    plain::<Timestamp>();
+    plain::<Formatters>();
+    plain::<Dispatch>();
+    plain::<Overflow>();
+    plain::<Grow>();
+    plain::<Handled>();
+    plain::<PanicPlace>();
+    plain::<BusStats>();
+    plain::<TopicStats>();
+    plain::<SubscriptionStats>();
+    plain::<Delay>();
+}
+
+#[test]
+fn every_error_is_one_and_becomes_the_crates_own() {
+    error::<NameError>();
+    error::<ConfigError>();
+    error::<TypeError>();
+    error::<SubscribeError>();
+    error::<ForwardError>();
+    error::<WaitError>();
+    error::<ShutdownError>();
+    fn standard<T: StdError + Send + Sync + Copy + PartialEq + 'static>() {}
+    standard::<TryRecvError>();
+    standard::<RecvTimeoutError>();
+}
+
+/// Each says what is wrong, with the value and what is allowed, in one line.
+#[test]
+fn errors_say_what_is_wrong() {
+    let config = |build: BusBuilder| build.build().unwrap_err().to_string();
+    let cases: [(String, &[&str]); 13] = [
+        (config(Bus::builder().workers(0..=4)), &["workers (minimum)", "0", "1 to 4"]),
+        (config(Bus::builder().workers(1..=65)), &["workers (maximum)", "65", "1 to 64"]),
+        #[expect(clippy::reversed_empty_ranges, reason = "that is what is wrong with it")]
+        (config(Bus::builder().workers(5..=4)), &["workers (minimum)", "5", "1 to 4"]),
+        (config(Bus::builder().grow_after(std::time::Duration::ZERO)), &["grow_after", "0", "100 to 10000000"]),
+        (config(Bus::builder().spin(std::time::Duration::MAX)), &["spin", "0 to 1000000"]),
+        (config(Bus::builder().idle_timeout(Some(std::time::Duration::ZERO))), &["idle_timeout", "1000 to"]),
+        (config(Bus::builder().thread_name("")), &["thread_name", "\"\"", "empty"]),
+        (config(Bus::builder().node("a\nb")), &["node", "a\\nb", "control character"]),
+        (config(Bus::builder().decline("x".repeat(300))), &["decline", "300 bytes", "255"]),
+        (SubscribeError::Closed.to_string(), &["shut down"]),
+        (WaitError::WouldDeadlock.to_string(), &["calling thread"]),
+        (ForwardError::OtherBus.to_string(), &["another bus"]),
+        (ShutdownError::InHandler.to_string(), &["handler"]),
+    ];
+    for (text, parts) in cases {
+        assert!(!text.contains('\n') && parts.iter().all(|part| text.contains(part)), "{text:?}: {parts:?}");
+    }
+}
+
+#[test]
+fn conversions_keep_the_text() {
+    fn same<E: Display + Into<Error> + Clone>(error: E) {
+        assert_eq!(error.clone().into().to_string(), error.to_string());
+    }
+    same(NameError::Empty);
+    same(TypeError::from(NameError::Empty));
+    same(SubscribeError::from(NameError::TooLong(300)));
+    same(WaitError::TimedOut);
+    same(ForwardError::OtherBus);
+    same(ShutdownError::InHandler);
+    same(ConfigError::DeclinedControl { name: "x".to_owned() });
+}
