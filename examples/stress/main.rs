@@ -1,0 +1,335 @@
+//! Four publishers, sixteen subscriptions of every mode that come and go, and a close look at what arrives: nothing
+//! lost, nothing twice, nothing out of order, nothing after a final message, and in the end nothing left.
+//!
+//! `cargo run --release --example stress [DELIVERIES]` (10,000,000 unless told otherwise); exit code 1 if anything was
+//! wrong. `cargo test` runs a small one; `STRESS_DELIVERIES` makes it larger.
+
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
+use stasis_bus::{
+    Bus, Delivery, Dispatch, Grow, MessageType, Overflow, Subscription, SubscriptionBuilder, SubscriptionStats, Topic,
+};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const PUBLISHERS: usize = 4;
+const SUBSCRIPTIONS: usize = 16;
+const MODES: [Dispatch; 5] =
+    [Dispatch::Pool, Dispatch::Serial, Dispatch::Inline, Dispatch::Dedicated, Dispatch::Stream];
+/// Longer than anything should take: whoever waits so long has lost a wake-up.
+const FOR_EVER: Duration = Duration::from_secs(1_000);
+
+/// What is published: whose, which one, and that it lives.
+struct Stamp {
+    publisher: usize,
+    number: u64,
+    alive: Arc<AtomicI64>,
+}
+
+impl Drop for Stamp {
+    fn drop(&mut self) {
+        self.alive.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What everybody shares.
+struct Yard {
+    bus: Bus,
+    kind: MessageType<Stamp>,
+    all: Topic,
+    /// The last number whose publish has begun, and returned, per publisher. Numbers start at 1.
+    begun: [AtomicU64; PUBLISHERS],
+    returned: [AtomicU64; PUBLISHERS],
+    deliveries: AtomicU64,
+    target: u64,
+    stop: AtomicBool,
+    alive: Arc<AtomicI64>,
+    wrong: Mutex<Vec<String>>,
+}
+
+impl Yard {
+    fn complain(&self, what: String) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.wrong.lock().unwrap().push(what);
+    }
+
+    fn is_over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.deliveries.load(Ordering::Relaxed) >= self.target
+    }
+
+    fn numbers(counters: &[AtomicU64; PUBLISHERS]) -> [u64; PUBLISHERS] {
+        counters.each_ref().map(|counter| counter.load(Ordering::SeqCst))
+    }
+}
+
+// ---- publishers -------------------------------------------------------------------------------------------------------
+
+/// Publishes on a topic of its own, from which two ways lead to `all`.
+fn publish(yard: &Yard, publisher: usize) {
+    let own = yard.bus.topic(&format!("source:{publisher}")).unwrap();
+    let detour = yard.bus.topic(&format!("detour:{publisher}")).unwrap();
+    let _stands = own.forward_to(&yard.all).unwrap();
+    let _edges = [own.forward_to(&detour).unwrap(), detour.forward_to(&yard.all).unwrap()];
+    let mut number = 0;
+    while !yard.is_over() {
+        number += 1;
+        yard.alive.fetch_add(1, Ordering::Relaxed);
+        let message = yard.kind.message(Stamp { publisher, number, alive: yard.alive.clone() });
+        yard.begun[publisher].store(number, Ordering::SeqCst);
+        own.publish(message);
+        yard.returned[publisher].store(number, Ordering::SeqCst);
+        if number % 1_000 == 0 {
+            // Another way comes and goes.
+            drop(own.forward_to(&yard.all).unwrap());
+        }
+    }
+}
+
+// ---- subscriptions ----------------------------------------------------------------------------------------------------
+
+/// How one subscription is to be.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    mode: Dispatch,
+    overflow: Overflow,
+    capacity: usize,
+}
+
+impl Terms {
+    fn of(slot: usize, round: usize) -> Self {
+        let policies = [
+            Overflow::Grow(Grow::unbounded()),
+            Overflow::Block(FOR_EVER),
+            Overflow::DropOldest,
+            Overflow::Block(FOR_EVER),
+            Overflow::DropNewest,
+        ];
+        let overflow = policies[(slot / 5 + round) % policies.len()];
+        Self { mode: MODES[slot % MODES.len()], overflow, capacity: [256, 16, 64, 1][(slot + round) % 4] }
+    }
+
+    fn loses(self) -> bool {
+        self.mode != Dispatch::Inline && matches!(self.overflow, Overflow::DropOldest | Overflow::DropNewest)
+    }
+
+    fn builder(self, yard: &Yard) -> SubscriptionBuilder<'_> {
+        let builder = yard.all.subscription("tenant").accept(&yard.kind);
+        builder.dispatch(self.mode).overflow(self.overflow).capacity(self.capacity)
+    }
+}
+
+/// What one subscription has seen. A publisher's messages come one after the other in every mode, so each has a
+/// cell of its own.
+#[derive(Default)]
+struct Seen {
+    first: [AtomicU64; PUBLISHERS],
+    last: [AtomicU64; PUBLISHERS],
+    heard: AtomicU64,
+    missed: AtomicU64,
+    finals: AtomicU64,
+}
+
+impl Seen {
+    fn message(&self, yard: &Yard, terms: Terms, stamp: &Stamp, missed: u64) {
+        let (publisher, number) = (stamp.publisher, stamp.number);
+        let last = self.last[publisher].swap(number, Ordering::Relaxed);
+        match last {
+            0 => self.first[publisher].store(number, Ordering::Relaxed),
+            _ if number == last + 1 || (terms.loses() && number > last) => {}
+            _ => yard.complain(format!("{terms:?}: {number} of {publisher} came after {last}")),
+        }
+        if self.finals.load(Ordering::Relaxed) > 0 {
+            yard.complain(format!("{terms:?}: {number} of {publisher} came after the final message"));
+        }
+        self.missed.fetch_add(missed, Ordering::Relaxed);
+        self.heard.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn end(&self, yard: &Yard, terms: Terms, missed: u64) {
+        self.missed.fetch_add(missed, Ordering::Relaxed);
+        if self.finals.fetch_add(1, Ordering::SeqCst) > 0 {
+            yard.complain(format!("{terms:?}: a second final message"));
+        }
+    }
+
+    /// What began after the subscription stood, and returned before it was ended, must have come.
+    fn check(&self, yard: &Yard, terms: Terms, bounds: Bounds, stats: &SubscriptionStats) {
+        if self.finals.load(Ordering::SeqCst) != 1 {
+            yard.complain(format!("{terms:?}: no final message"));
+        }
+        let (heard, missed) = (self.heard.load(Ordering::Relaxed), self.missed.load(Ordering::Relaxed));
+        if missed != stats.missed || (!terms.loses() && missed > 0) {
+            yard.complain(format!("{terms:?}: told of {missed} missed, counted {}", stats.missed));
+        }
+        for publisher in 0..PUBLISHERS {
+            let (from, to) = (bounds.begun[publisher] + 1, bounds.returned[publisher]);
+            let first = self.first[publisher].load(Ordering::Relaxed);
+            let last = self.last[publisher].load(Ordering::Relaxed);
+            if !terms.loses() && from <= to && (first == 0 || first > from || last < to) {
+                let what = format!("{first}..={last} of {publisher} came, of {from}..={to}");
+                yard.complain(format!("{terms:?}: {what}"));
+            }
+        }
+        yard.deliveries.fetch_add(heard, Ordering::Relaxed);
+    }
+}
+
+/// What had begun when the subscription stood, and what had returned before it was ended.
+struct Bounds {
+    begun: [u64; PUBLISHERS],
+    returned: [u64; PUBLISHERS],
+}
+
+/// One place, let to one subscription after the other. Returns how many there were.
+fn let_place(yard: &Arc<Yard>, slot: usize) -> u64 {
+    let mut round = 0;
+    while !yard.is_over() {
+        let terms = Terms::of(slot, round);
+        // Between 200 and 30,000 messages.
+        let stay = 200 + (slot * 7_919 + round * 104_729) as u64 % 29_800;
+        match terms.mode {
+            Dispatch::Stream => read_stream(yard, terms, stay),
+            _ => run_handler(yard, terms, stay),
+        }
+        round += 1;
+    }
+    round as u64
+}
+
+fn run_handler(yard: &Arc<Yard>, terms: Terms, stay: u64) {
+    let seen = Arc::new(Seen::default());
+    let (yard2, seen2) = (yard.clone(), seen.clone());
+    let handler = move |delivery: &Delivery<'_>| match delivery.read(&yard2.kind) {
+        Some(stamp) => seen2.message(&yard2, terms, stamp, delivery.missed()),
+        None => seen2.end(&yard2, terms, delivery.missed()),
+    };
+    let builder = terms.builder(yard);
+    let made = if terms.mode == Dispatch::Inline { builder.inline(handler) } else { builder.start(handler) };
+    let sub: Subscription = made.unwrap();
+    let begun = Yard::numbers(&yard.begun);
+    while seen.heard.load(Ordering::Relaxed) < stay && !yard.is_over() {
+        thread::sleep(Duration::from_micros(500));
+    }
+    let returned = Yard::numbers(&yard.returned);
+    sub.unsubscribe();
+    sub.join().unwrap();
+    seen.check(yard, terms, Bounds { begun, returned }, &sub.stats());
+}
+
+fn read_stream(yard: &Arc<Yard>, terms: Terms, stay: u64) {
+    let seen = Seen::default();
+    let mut stream = terms.builder(yard).stream().unwrap();
+    let begun = Yard::numbers(&yard.begun);
+    let mut returned = None;
+    loop {
+        // Another look now and then, since publishers may have stopped.
+        let received = match stream.recv_timeout(Duration::from_millis(20)) {
+            Ok(received) => Some(received),
+            Err(stasis_bus::RecvTimeoutError::TimedOut) => None,
+            Err(stasis_bus::RecvTimeoutError::Over) => break,
+        };
+        match received.as_ref().map(|received| (received.read(&yard.kind), received.missed())) {
+            Some((Some(stamp), missed)) => seen.message(yard, terms, stamp, missed),
+            Some((None, missed)) => seen.end(yard, terms, missed),
+            None => {}
+        }
+        if returned.is_none() && (seen.heard.load(Ordering::Relaxed) >= stay || yard.is_over()) {
+            returned = Some(Yard::numbers(&yard.returned));
+            stream.unsubscribe();
+        }
+    }
+    seen.check(yard, terms, Bounds { begun, returned: returned.unwrap_or_default() }, &stream.stats());
+}
+
+// ---- the whole ----------------------------------------------------------------------------------------------------------
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Messages published.
+    pub published: u64,
+    /// Messages that arrived at a subscription.
+    pub deliveries: u64,
+    /// Subscriptions there were.
+    pub subscriptions: u64,
+    /// Values that still lived in the end.
+    pub left: i64,
+    /// What was wrong, in words.
+    pub wrong: Vec<String>,
+    elapsed: Duration,
+}
+
+impl Outcome {
+    /// Whether everything was as promised.
+    pub fn is_good(&self) -> bool {
+        self.wrong.is_empty() && self.left == 0
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { published, deliveries, subscriptions, left, wrong, elapsed } = self;
+        writeln!(f, "{published} messages published, {deliveries} deliveries checked, {elapsed:.1?}")?;
+        writeln!(f, "{subscriptions} subscriptions came and went; {left} values left")?;
+        wrong.iter().take(20).try_for_each(|what| writeln!(f, "WRONG {what}"))?;
+        match self.is_good() {
+            true => write!(f, "no loss, no duplicate, no reorder, nothing after a final message, no leak"),
+            false => write!(f, "{} things were wrong", wrong.len().max(1)),
+        }
+    }
+}
+
+/// Goes on until so many deliveries have been checked.
+pub fn run(target: u64) -> Outcome {
+    let started = Instant::now();
+    let bus = Bus::builder().workers(1..=4).build().unwrap();
+    let (kind, all) = (bus.message_type("stamp").unwrap(), bus.topic("all").unwrap());
+    let yard = Arc::new(Yard {
+        bus,
+        kind,
+        all,
+        begun: Default::default(),
+        returned: Default::default(),
+        deliveries: AtomicU64::new(0),
+        target,
+        stop: AtomicBool::new(false),
+        alive: Arc::default(),
+        wrong: Mutex::default(),
+    });
+    let subscriptions = thread::scope(|scope| {
+        let yard = &yard;
+        let let_slot = |slot| scope.spawn(move || let_place(yard, slot));
+        let places: Vec<_> = (0..SUBSCRIPTIONS).map(let_slot).collect();
+        for publisher in 0..PUBLISHERS {
+            scope.spawn(move || publish(yard, publisher));
+        }
+        places.into_iter().map(|place| place.join().unwrap()).sum()
+    });
+    let report = yard.bus.shutdown(Duration::from_secs(30)).unwrap();
+    if !report.is_clean() {
+        yard.complain(report.to_string());
+    }
+    Outcome {
+        published: Yard::numbers(&yard.returned).iter().sum(),
+        deliveries: yard.deliveries.load(Ordering::Relaxed),
+        subscriptions,
+        left: yard.alive.load(Ordering::SeqCst),
+        wrong: std::mem::take(&mut *yard.wrong.lock().unwrap()),
+        elapsed: started.elapsed(),
+    }
+}
+
+#[allow(dead_code, reason = "the test that includes this file has its own")]
+fn main() -> std::process::ExitCode {
+    let target = std::env::args().nth(1).map_or(Ok(10_000_000), |text| text.parse());
+    let Ok(target) = target else {
+        eprintln!("usage: stress [DELIVERIES]");
+        return std::process::ExitCode::from(2);
+    };
+    let outcome = run(target);
+    println!("{outcome}");
+    if outcome.is_good() { std::process::ExitCode::SUCCESS } else { std::process::ExitCode::FAILURE }
+}
