@@ -286,9 +286,11 @@ impl Ring {
         let first = at.next - group.len() as u64;
         let missed = first - at.handed_out;
         at.handed_out = at.next;
-        if group.len() == most {
-            self.note_depth(first);
-        }
+        // A full group hides more behind it: only then the tail is worth its line.
+        self.note_depth(match group.len() == most {
+            true => self.producers.tail.read().index() - first,
+            false => group.len() as u64,
+        });
         Taken::Some { first, missed }
     }
 
@@ -352,9 +354,7 @@ impl Ring {
         None
     }
 
-    /// A full group hides more behind it: only then the tail is worth its line.
-    fn note_depth(&self, first: u64) {
-        let depth = self.producers.tail.read().index() - first;
+    fn note_depth(&self, depth: u64) {
         if depth > self.consumer.deepest.load(Ordering::Relaxed) {
             self.consumer.deepest.store(depth, Ordering::Relaxed);
         }
