@@ -241,7 +241,9 @@ fn g10_one_worker_gets_through_joins() {
         let _joins = listen(topic.subscription("joins").accept(&kind), Dispatch::Pool, move |heard| {
             if heard.end.is_none() {
                 let target: &Listener = target2.wait();
-                (0..100).for_each(|number| drop(other2.publish(kind2.message(number))));
+                (0..100).for_each(|number| {
+                    other2.publish(kind2.message(number));
+                });
                 target.unsubscribe();
                 noted.push(target.join());
             }

@@ -40,7 +40,9 @@ fn g11_everything_queued_is_handled_and_every_subscription_gets_its_final() {
         let listener = listen(builder, mode, move |heard| noted.push((heard.number(&kind2), heard.end)));
         (listener, log)
     });
-    (0..2_000).for_each(|number| drop(topic.publish(kind.message(number))));
+    (0..2_000).for_each(|number| {
+        topic.publish(kind.message(number));
+    });
     let report = bus.shutdown(PATIENT).unwrap();
     assert!(report.is_clean(), "{report}");
     assert_eq!(report.ended, 5);
@@ -109,7 +111,9 @@ fn g11_pipelines_are_drained() {
             listen(topics[STAGES].subscription("last").accept(&kind), Dispatch::Dedicated, move |heard| {
                 counter.fetch_add(usize::from(heard.end.is_none()), Ordering::SeqCst);
             });
-        (0..300).for_each(|number| drop(topics[0].publish(kind.message(number))));
+        (0..300).for_each(|number| {
+            topics[0].publish(kind.message(number));
+        });
         thread::scope(|scope| {
             let shutdown = scope.spawn(|| bus.shutdown(PATIENT));
             eventually(|| bus.topic("probe").unwrap().publish(kind.message(0)).is_closed());
@@ -142,7 +146,9 @@ fn g11_who_did_not_finish_is_named_and_its_queue_counted() {
         listeners.push((listener, log));
     }
     let (_idle, idle_log) = note_numbers(topic.subscription("idle").accept(&kind), Dispatch::Pool, &kind);
-    (0..20).for_each(|number| drop(topic.publish(kind.message(number))));
+    (0..20).for_each(|number| {
+        topic.publish(kind.message(number));
+    });
     let report = bus.shutdown(SHORT).unwrap();
     assert!(!report.is_clean());
     assert_eq!(report.ended, 3);
@@ -201,7 +207,9 @@ fn g11_an_unread_stream_holds_it_up_no_longer_than_the_deadline() {
     let (bus, kind) = numbers();
     let topic = bus.topic("t").unwrap();
     let mut unread = topic.subscription("unread").accept(&kind).stream().unwrap();
-    (0..10).for_each(|number| drop(topic.publish(kind.message(number))));
+    (0..10).for_each(|number| {
+        topic.publish(kind.message(number));
+    });
     let report = bus.shutdown(SHORT).unwrap();
     assert_eq!(report.stragglers.len(), 1);
     assert_eq!((report.stragglers[0].name.as_str(), report.stragglers[0].queued), ("unread", 10));
@@ -315,7 +323,9 @@ fn g11_threads_are_gone_after_it() {
         let subs: Vec<_> = [Dispatch::Pool, Dispatch::Dedicated, Dispatch::Serial]
             .map(|mode| listen(topic.subscription("g11gone").accept(&kind), mode, |_| {}))
             .into();
-        (0..100).for_each(|number| drop(topic.publish(kind.message(number))));
+        (0..100).for_each(|number| {
+            topic.publish(kind.message(number));
+        });
         assert!(threads_named("g11gone") > 0);
         assert!(bus.shutdown(PATIENT).unwrap().is_clean());
         assert_eq!(threads_named("g11gone"), 0);
@@ -336,7 +346,9 @@ fn g11_dropping_the_last_bus_is_the_same_without_waiting() {
         gate2.pass();
         noted.push((heard.number(&kind2), heard.end));
     });
-    (0..100).for_each(|number| drop(topic.publish(kind.message(number))));
+    (0..100).for_each(|number| {
+        topic.publish(kind.message(number));
+    });
     let (clone, weak) = (bus.clone(), bus.downgrade());
     drop(bus);
     assert!(topic.publish(kind.message(100)).reached(), "a clone is left");
@@ -404,7 +416,12 @@ fn g11_any_order_of_drops_leaves_nothing() {
     });
     for (round, order) in orders.enumerate() {
         let alive = census.born();
-        let bus = Bus::builder().on_panic(move |_| drop(&alive)).build().unwrap();
+        let bus = Bus::builder()
+            .on_panic(move |_| {
+                let _ = &alive;
+            })
+            .build()
+            .unwrap();
         let kind = bus.message_type::<Alive>("value").unwrap();
         let topics = ["a", "b"].map(|name| bus.topic(name).unwrap());
         let edges = [topics[0].forward_to(&topics[1]).unwrap(), topics[1].forward_to(&topics[0]).unwrap()];
@@ -416,10 +433,19 @@ fn g11_any_order_of_drops_leaves_nothing() {
             let alive = census.born();
             let builder =
                 topics[1].subscription("s").dispatch(mode).capacity(2).overflow(Overflow::DropOldest);
-            builder.start(move |_| drop(&alive)).unwrap()
+            builder
+                .start(move |_| {
+                    let _ = &alive;
+                })
+                .unwrap()
         });
         let alive = census.born();
-        let inline = topics[0].subscription("i").inline(move |_| drop(&alive)).unwrap();
+        let inline = topics[0]
+            .subscription("i")
+            .inline(move |_| {
+                let _ = &alive;
+            })
+            .unwrap();
         let stream = topics[1].subscription("st").accept(&kind).stream().unwrap();
         let messages: Vec<_> = (0..10).map(|_| kind.message(census.born())).collect();
         messages.iter().for_each(|message| drop(topics[0].publish(message.clone())));
@@ -518,7 +544,9 @@ fn g11_a_stuck_handler_keeps_nothing_but_its_thread() {
             })
             .unwrap()
             .detach();
-        (0..50).for_each(|_| drop(topic.publish(values.message(census.born()))));
+        (0..50).for_each(|_| {
+            topic.publish(values.message(census.born()));
+        });
         inside.pass();
         let report = bus.shutdown(SHORT).unwrap();
         assert_eq!(report.stragglers.len(), 1);

@@ -138,8 +138,10 @@ fn waiting_runs_the_one_that_is_waited_for_and_no_other() {
     let _watched = watched();
     let (bus, kind) = manual();
     let topic = bus.topic("t").unwrap();
-    let (target, target_log) = note_numbers(topic.subscription("target").accept(&kind), Dispatch::Pool, &kind);
-    let (other, other_log) = note_numbers(topic.subscription("other").accept(&kind), Dispatch::Dedicated, &kind);
+    let (target, target_log) =
+        note_numbers(topic.subscription("target").accept(&kind), Dispatch::Pool, &kind);
+    let (other, other_log) =
+        note_numbers(topic.subscription("other").accept(&kind), Dispatch::Dedicated, &kind);
     topic.publish(kind.message(0));
     assert_eq!(target.publish_sync(kind.message(1), None), Ok(Handled::Yes));
     assert_eq!(target_log.all(), [Some(0), Some(1)]);

@@ -79,7 +79,10 @@ fn errors_say_what_is_wrong() {
         (config(Bus::builder().workers(1..=65)), &["workers (maximum)", "65", "1 to 64"]),
         #[expect(clippy::reversed_empty_ranges, reason = "that is what is wrong with it")]
         (config(Bus::builder().workers(5..=4)), &["workers (minimum)", "5", "1 to 4"]),
-        (config(Bus::builder().grow_after(std::time::Duration::ZERO)), &["grow_after", "0", "100 to 10000000"]),
+        (
+            config(Bus::builder().grow_after(std::time::Duration::ZERO)),
+            &["grow_after", "0", "100 to 10000000"],
+        ),
         (config(Bus::builder().spin(std::time::Duration::MAX)), &["spin", "0 to 1000000"]),
         (config(Bus::builder().idle_timeout(Some(std::time::Duration::ZERO))), &["idle_timeout", "1000 to"]),
         (config(Bus::builder().thread_name("")), &["thread_name", "\"\"", "empty"]),

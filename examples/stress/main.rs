@@ -7,7 +7,8 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use stasis_bus::{
-    Bus, Delivery, Dispatch, Grow, MessageType, Overflow, Subscription, SubscriptionBuilder, SubscriptionStats, Topic,
+    Bus, Delivery, Dispatch, Grow, MessageType, Overflow, Subscription, SubscriptionBuilder,
+    SubscriptionStats, Topic,
 };
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
