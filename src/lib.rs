@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// One door to atomics, cells, locks, threads and clocks: `sync`. What is behind it is in clippy.toml.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("stasis-bus packs an index and flags into 64-bit words and needs a 64-bit target");

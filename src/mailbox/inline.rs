@@ -78,8 +78,8 @@ impl Inline {
         if !self.filter.is_all() {
             self.calls.fetch_add(1, Ordering::Relaxed);
         }
-        // SAFETY: inside the gate the handler is only read.
         self.handler.with(|handler| {
+            // SAFETY: inside the gate the handler is only read.
             if let Some(handler) = unsafe { &*handler } {
                 handler(&Arrival { message, missed: 0, seq: 0, end: None });
             }

@@ -87,7 +87,7 @@ impl Reader {
     /// True: whoever claims next wakes the reader.
     fn set_idle(&self) -> bool {
         let mut place = self.place.lock();
-        if place.group.len() > 0 {
+        if !place.group.is_empty() {
             return false;
         }
         // SAFETY: the lock makes us the only reader; nothing was taken in between.
@@ -121,7 +121,7 @@ impl Reader {
     fn read(&self, released: &mut Option<Entry>) -> (Next, Option<Forget>) {
         let mut place = self.place.lock();
         *released = place.last.take();
-        if place.group.len() == 0 {
+        if place.group.is_empty() {
             // SAFETY: the lock makes us the only reader.
             match unsafe { self.mailbox.ring.take(&mut place.group, GROUP) } {
                 Taken::Some { first, missed } => {
@@ -170,7 +170,7 @@ impl Reader {
     /// Whether everything that came was read.
     pub(crate) fn is_drained(&self) -> bool {
         let place = self.place.lock();
-        place.group.len() == 0 && self.mailbox.depth() == 0
+        place.group.is_empty() && self.mailbox.depth() == 0
     }
 
     /// Throws everything queued away, counted as missed. Returns how much that was.

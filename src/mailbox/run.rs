@@ -106,7 +106,7 @@ impl Mailbox {
         };
         let mut cursor = Cursor { seq: first, missed: evicted, entry: None };
         frames::enter(self.profile.bus, self.profile.id, || {
-            while group.len() > 0 {
+            while !group.is_empty() {
                 let calls = || self.call_each(handler, group, &mut cursor);
                 if self.profile.fence.run(&self.profile.name, PanicPlace::Handler, calls).is_none() {
                     self.losses.panics.fetch_add(1, Ordering::Relaxed);
