@@ -43,5 +43,6 @@ pub use topic::{Forward, Refusal, Report, Topic};
 
 // Inside the crate, because what is modelled is private: see loom_tests/README.md.
 #[cfg(all(test, bus_loom))]
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 #[path = "../loom_tests/models.rs"]
 mod loom_tests;
