@@ -249,23 +249,23 @@ fn read_stream(yard: &Arc<Yard>, terms: Terms, stay: u64) {
 
 /// What came of it.
 #[derive(Debug)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// Messages published.
-    pub published: u64,
+    pub(crate) published: u64,
     /// Messages that arrived at a subscription.
-    pub deliveries: u64,
+    pub(crate) deliveries: u64,
     /// Subscriptions there were.
-    pub subscriptions: u64,
+    pub(crate) subscriptions: u64,
     /// Values that still lived in the end.
-    pub left: i64,
+    pub(crate) left: i64,
     /// What was wrong, in words.
-    pub wrong: Vec<String>,
+    pub(crate) wrong: Vec<String>,
     elapsed: Duration,
 }
 
 impl Outcome {
     /// Whether everything was as promised.
-    pub fn is_good(&self) -> bool {
+    pub(crate) fn is_good(&self) -> bool {
         self.wrong.is_empty() && self.left == 0
     }
 }
@@ -284,7 +284,7 @@ impl fmt::Display for Outcome {
 }
 
 /// Goes on until so many deliveries have been checked.
-pub fn run(target: u64) -> Outcome {
+pub(crate) fn run(target: u64) -> Outcome {
     let started = Instant::now();
     let bus = Bus::builder().workers(1..=4).build().unwrap();
     let (kind, all) = (bus.message_type("stamp").unwrap(), bus.topic("all").unwrap());
