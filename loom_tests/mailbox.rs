@@ -42,7 +42,7 @@ impl Subscriber {
     /// Offers one message; passes the turn on. False: refused.
     fn send(&self, value: u8) -> bool {
         let word = self.kind.message(value).into_word();
-        match self.mailbox.offer(word) {
+        match self.mailbox.offer(word, &mut Vec::new()) {
             Offer::Accepted { turn, .. } => {
                 if turn {
                     self.mailbox.pass_turn();

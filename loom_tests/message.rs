@@ -1,6 +1,6 @@
 //! A message's references, and the way of its block back to its maker.
 
-use super::{Plain, explore, kind};
+use super::{Plain, Witness, explore, kind};
 use crate::message::Message;
 use crate::message::home;
 use crate::sync::Arc;
@@ -74,25 +74,32 @@ fn refused_references_come_back_at_once() {
     });
 }
 
-/// A worker takes the last reference of two messages and goes to sleep, while their maker makes the next ones.
+/// A worker drops the last reference of three messages (a tray of two goes home with the third) and goes to sleep,
+/// while their maker makes the next one.
 #[test]
-fn block_goes_home_and_is_used_again() {
+fn blocks_go_home_and_are_used_again() {
+    static USED_AGAIN: Witness = Witness::new();
     explore(6, || {
-        let ((first, first_drops), (second, second_drops), (third, third_drops)) =
-            (value(), value(), value());
         let kind = kind::<Value>();
-        let messages = [kind.message(first), kind.message(second)];
+        let (mut values, drops): (Vec<_>, Vec<_>) = (0..4).map(|_| value()).unzip();
+        let fourth = values.pop().unwrap();
+        let messages: Vec<_> = values.into_iter().map(|value| kind.message(value)).collect();
+        let blocks: Vec<_> = messages.iter().map(Message::share).collect();
         let worker = spawn(move || {
             home::send_messages_home();
             drop(messages);
             home::drop_dead();
         });
-        let message = kind.message(third);
+        let message = kind.message(fourth);
+        if blocks.contains(&message.share()) {
+            USED_AGAIN.see();
+        }
         kind.read(&message).unwrap().used.read(|()| {});
         worker.join().unwrap();
         drop(message);
         kind.kind().close_home();
         home::forget_blocks();
-        assert_eq!([dropped(&first_drops), dropped(&second_drops), dropped(&third_drops)], [1; 3]);
+        assert!(drops.iter().all(|drops| dropped(drops) == 1));
     });
+    assert!(USED_AGAIN.was_seen());
 }

@@ -26,7 +26,7 @@ fn full(handled: &Arc<AtomicUsize>) -> Arc<Mailbox> {
 /// Offers one message, and waits for room.
 fn offer(mailbox: &Mailbox) -> Offer {
     let word = kind().message(1u8).into_word();
-    let offer = mailbox.offer_patiently(word, &mut Patience::new(true));
+    let offer = mailbox.offer_patiently(word, &mut Patience::new(true), || {});
     if !matches!(offer, Offer::Accepted { .. }) {
         give_back(word);
     }
@@ -38,7 +38,7 @@ fn run(mailbox: &Mailbox) -> After {
     loop {
         // SAFETY: the caller has the turn.
         match unsafe { mailbox.run(Budget::OWN) } {
-            After::Again | After::Busy => thread::yield_now(),
+            After::Again | After::Linger | After::Busy => thread::yield_now(),
             gone => return gone,
         }
     }
@@ -80,13 +80,32 @@ fn two_waiting_publishers_are_woken() {
                 let offer = offer(&mailbox);
                 assert!(matches!(offer, Offer::Accepted { .. }), "{offer:?}");
                 if let Offer::Accepted { turn: true, .. } = offer {
-                    let _ = run(&mailbox);
+                    assert_eq!(run(&mailbox), After::Idle);
                 }
             })
         });
-        let _ = run(&mailbox);
+        assert_eq!(run(&mailbox), After::Idle);
         for publisher in publishers {
             publisher.join().unwrap();
+        }
+        assert_eq!(handled.load(Ordering::Relaxed), 3);
+    });
+}
+
+/// A handler publishes beyond the capacity while a publisher waits: the ring spills, and there is room in the spill.
+#[test]
+fn waiting_publisher_is_woken_from_a_spill() {
+    explore(3, || {
+        let handled = Arc::new(AtomicUsize::new(0));
+        let mailbox = full(&handled);
+        let beyond = kind().message(2u8).into_word();
+        let offered = mailbox.offer_patiently(beyond, &mut Patience::none(), || {});
+        assert_eq!(offered, Offer::Accepted { turn: false, over_capacity: true });
+        let theirs = mailbox.clone();
+        let publisher = spawn(move || offer(&theirs));
+        assert_eq!(run(&mailbox), After::Idle);
+        if let Offer::Accepted { turn: true, .. } = publisher.join().unwrap() {
+            assert_eq!(run(&mailbox), After::Idle);
         }
         assert_eq!(handled.load(Ordering::Relaxed), 3);
     });

@@ -23,7 +23,7 @@ fn reader() -> Reader {
 }
 
 fn send(mailbox: &Mailbox, kind: &MessageType<u8>, value: u8) {
-    match mailbox.offer(kind.message(value).into_word()) {
+    match mailbox.offer(kind.message(value).into_word(), &mut Vec::new()) {
         Offer::Accepted { turn: true, .. } => _ = mailbox.pass_turn(),
         Offer::Accepted { .. } => {}
         refused => panic!("{refused:?}"),
@@ -111,7 +111,7 @@ fn reader_goes_while_somebody_publishes() {
         let mailbox = reader.mailbox().clone();
         let publisher = spawn(move || {
             let word = kind.message(1u8).into_word();
-            let offer = mailbox.offer(word);
+            let offer = mailbox.offer(word, &mut Vec::new());
             match offer {
                 Offer::Accepted { turn: true, .. } => _ = mailbox.pass_turn(),
                 Offer::Accepted { .. } => {}
