@@ -1,6 +1,7 @@
 //! A whole mailbox: offered to by publishers, run through a pool's queue or by the publishers themselves.
 
 use super::{Plain, Witness, explore, give_back, kind, mailbox, pool};
+use crate::dispatch::job::{After, Budget, Job};
 use crate::mailbox::{Consumer, Mailbox, Offer, Overflow};
 use crate::message::{EndReason, MessageType};
 use crate::queue::Close;
@@ -93,6 +94,40 @@ fn pool_mailbox_is_run_by_one_worker_at_a_time() {
         subscriber.check(&[0, 1, 10]);
         assert_eq!(subscriber.seen.read(|seen| seen.finals), 1);
     });
+}
+
+/// A worker that found little keeps the turn and comes again; a message that comes meanwhile brings no second turn.
+#[test]
+fn lingering_worker_keeps_the_turn() {
+    static LINGERED: Witness = Witness::new();
+    fn run(mailbox: &Mailbox) {
+        loop {
+            // SAFETY: the caller has the turn.
+            match unsafe { mailbox.run(Budget::SHARED) } {
+                After::Linger => LINGERED.see(),
+                After::Again | After::Busy => thread::yield_now(),
+                After::Idle | After::Ended => return,
+            }
+        }
+    }
+    fn offer(subscriber: &Subscriber, value: u8) -> Offer {
+        subscriber.mailbox.offer(subscriber.kind.message(value).into_word(), &mut Vec::new())
+    }
+    explore(4, || {
+        let subscriber = Subscriber::new(Overflow::default(), 2, Consumer::Serial);
+        assert!(matches!(offer(&subscriber, 0), Offer::Accepted { turn: true, .. }));
+        let other = subscriber.clone();
+        let publisher = spawn(move || {
+            if let Offer::Accepted { turn: true, .. } = offer(&other, 10) {
+                run(&other.mailbox);
+            }
+        });
+        run(&subscriber.mailbox);
+        publisher.join().unwrap();
+        subscriber.check(&[0, 10]);
+        assert!(subscriber.mailbox.is_idle());
+    });
+    assert!(LINGERED.was_seen());
 }
 
 /// A Serial mailbox: the publisher that finds it idle runs it, the other leaves its message there.
