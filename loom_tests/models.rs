@@ -83,7 +83,14 @@ impl<T> Plain<T> {
 /// A message type of no bus.
 fn kind<T: Send + Sync + 'static>() -> MessageType<T> {
     let clock = Arc::new(Clock::manual());
-    Draft::new("model".to_owned()).finish(Environment { bus: 0, id: 0, declined: false, local: None, clock, tell: Arc::new(|_, _, _| {}) })
+    Draft::new("model".to_owned()).finish(Environment {
+        bus: 0,
+        id: 0,
+        declined: false,
+        local: None,
+        clock,
+        tell: Arc::new(|_, _, _| {}),
+    })
 }
 
 fn profile() -> Profile {
