@@ -328,7 +328,8 @@ fn g11_threads_are_gone_after_it() {
         });
         assert!(threads_named("g11gone") > 0);
         assert!(bus.shutdown(PATIENT).unwrap().is_clean());
-        assert_eq!(threads_named("g11gone"), 0);
+        // Joined; the system may list a thread for a moment longer.
+        eventually(|| threads_named("g11gone") == 0);
         drop((subs, topic, kind, bus));
     }
     assert_eq!(census.alive(), 0);
