@@ -3,6 +3,9 @@
 use std::fmt;
 use std::fs::read_to_string;
 
+/// Processor time is counted in ticks of 10 ms, for each processor on its own.
+const TICKS_UNCERTAIN: u64 = 2;
+
 /// The load while we ran: a comparison on a busy machine says less.
 pub struct Load {
     cpu: String,
@@ -42,10 +45,23 @@ impl Load {
 
     /// The part of the machine's time that others used, in percent.
     fn others(&self) -> f64 {
-        let all = self.after.all - self.before.all;
-        let busy = self.after.busy - self.before.busy;
-        let own = self.after.own - self.before.own;
-        100.0 * busy.saturating_sub(own) as f64 / all.max(1) as f64
+        let used = self.after.since(self.before);
+        100.0 * used.others() as f64 / used.all.max(1) as f64
+    }
+}
+
+/// Watches one repetition.
+pub struct Watch(Ticks);
+
+impl Watch {
+    pub fn start() -> Self {
+        Self(Ticks::read())
+    }
+
+    /// Whether others used a tenth of the machine's time or more, beyond what the coarse clock ticks may pretend.
+    pub fn was_disturbed(&self) -> bool {
+        let used = Ticks::read().since(self.0);
+        used.others() > used.all / 10 + TICKS_UNCERTAIN
     }
 }
 
@@ -58,6 +74,14 @@ impl fmt::Display for Load {
 }
 
 impl Ticks {
+    fn since(self, before: Self) -> Self {
+        Self { all: self.all - before.all, busy: self.busy - before.busy, own: self.own - before.own }
+    }
+
+    fn others(self) -> u64 {
+        self.busy.saturating_sub(self.own)
+    }
+
     /// Zeros where there is no `/proc`.
     fn read() -> Self {
         let cpu = numbers(&first_line("/proc/stat"));

@@ -16,14 +16,17 @@ pub struct Cell {
     pub contestant: &'static Contestant,
     /// Nanoseconds per message, a value for each repetition, sorted.
     values: Vec<f64>,
+    /// How many of them others disturbed.
+    disturbed: usize,
 }
 
 impl Cell {
     pub fn new(fanout: &Fanout, contestant: &'static Contestant) -> Self {
-        Self { scenario: fanout.name(), contestant, values: Vec::new() }
+        Self { scenario: fanout.name(), contestant, values: Vec::new(), disturbed: 0 }
     }
 
-    pub fn add(&mut self, nanoseconds: f64) {
+    pub fn add(&mut self, nanoseconds: f64, disturbed: bool) {
+        self.disturbed += usize::from(disturbed);
         let at = self.values.partition_point(|value| *value < nanoseconds);
         self.values.insert(at, nanoseconds);
     }
@@ -70,6 +73,14 @@ impl Report {
 
     pub fn cells(&self) -> usize {
         self.scenarios.iter().map(Vec::len).sum()
+    }
+
+    pub fn repetitions(&self) -> usize {
+        self.scenarios.iter().flatten().map(|cell| cell.values.len()).sum()
+    }
+
+    pub fn disturbed(&self) -> usize {
+        self.scenarios.iter().flatten().map(|cell| cell.disturbed).sum()
     }
 
     /// The table of the scenario added last.
