@@ -31,15 +31,40 @@ pub static ALL: [Contestant; 12] = [
     Contestant { family: STASIS, name: HOME, run: stasis::parking, fits: always },
     Contestant { family: STASIS, name: "stasis spin-50us", run: stasis::spinning, fits: always },
     Contestant { family: STASIS, name: "stasis credits", run: stasis::with_credits, fits: always },
-    Contestant { family: "crossbeam", name: "crossbeam one-thread", run: channels::crossbeam_one, fits: always },
-    Contestant { family: "crossbeam", name: "crossbeam thread-each", run: channels::crossbeam_each, fits: always },
+    Contestant {
+        family: "crossbeam",
+        name: "crossbeam one-thread",
+        run: channels::crossbeam_one,
+        fits: always,
+    },
+    Contestant {
+        family: "crossbeam",
+        name: "crossbeam thread-each",
+        run: channels::crossbeam_each,
+        fits: always,
+    },
     Contestant { family: "tokio", name: "tokio one-thread", run: tokio_broadcast::one_thread, fits: always },
     Contestant { family: "tokio", name: "tokio runtime", run: tokio_broadcast::runtime, fits: always },
-    Contestant { family: "tokio", name: "tokio thread-each", run: tokio_broadcast::thread_each, fits: always },
+    Contestant {
+        family: "tokio",
+        name: "tokio thread-each",
+        run: tokio_broadcast::thread_each,
+        fits: always,
+    },
     Contestant { family: "kanal", name: "kanal one-thread", run: channels::kanal_one, fits: always },
     Contestant { family: "kanal", name: "kanal thread-each", run: channels::kanal_each, fits: always },
-    Contestant { family: "disruptor", name: "disruptor one-thread", run: disruptor::one_thread, fits: always },
-    Contestant { family: "disruptor", name: "disruptor thread-each", run: disruptor::thread_each, fits: has_cores },
+    Contestant {
+        family: "disruptor",
+        name: "disruptor one-thread",
+        run: disruptor::one_thread,
+        fits: always,
+    },
+    Contestant {
+        family: "disruptor",
+        name: "disruptor thread-each",
+        run: disruptor::thread_each,
+        fits: has_cores,
+    },
 ];
 
 fn always(_: &Fanout) -> bool {

@@ -69,7 +69,11 @@ impl fmt::Display for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (before, after) = (&self.average_before, &self.average_after);
         writeln!(f, "machine: {} x {}, {}", self.processors, self.cpu, kernel())?;
-        write!(f, "load average: {before} before, {after} after; others used {:.1} % of the time", self.others())
+        write!(
+            f,
+            "load average: {before} before, {after} after; others used {:.1} % of the time",
+            self.others()
+        )
     }
 }
 

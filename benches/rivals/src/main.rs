@@ -62,7 +62,8 @@ fn run(options: &Options) -> Outcome<()> {
 /// All contestants in one scenario, repetition by repetition: what disturbs one disturbs its neighbours too.
 fn measure(fanout: &Fanout, options: &Options) -> Outcome<Vec<Cell>> {
     let takes_part = |one: &&'static Contestant| (one.fits)(fanout) && options.admits(one.name);
-    let mut cells: Vec<_> = contestants::ALL.iter().filter(takes_part).map(|one| Cell::new(fanout, one)).collect();
+    let mut cells: Vec<_> =
+        contestants::ALL.iter().filter(takes_part).map(|one| Cell::new(fanout, one)).collect();
     for repetition in 0..options.repetitions {
         eprint!("\r{} {}/{} ", fanout.name(), repetition + 1, options.repetitions);
         for cell in &mut cells {

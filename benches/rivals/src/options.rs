@@ -32,7 +32,8 @@ impl Options {
     /// Reads the command line. `--help` prints the usage and ends the process.
     pub fn parse() -> Outcome<Self> {
         let (mut names, mut reps, mut quick) = (Vec::new(), None, false);
-        let mut options = Self { scenarios: Vec::new(), repetitions: 1, json: None, check: false, only: None };
+        let mut options =
+            Self { scenarios: Vec::new(), repetitions: 1, json: None, check: false, only: None };
         let mut arguments = lexopt::Parser::from_env();
         while let Some(argument) = arguments.next()? {
             match argument {
@@ -46,7 +47,13 @@ impl Options {
                 other => return Err(format!("{}\n\n{USAGE}", other.unexpected()).into()),
             }
         }
-        let divisor = if options.check { 50 } else if quick { 10 } else { 1 };
+        let divisor = if options.check {
+            50
+        } else if quick {
+            10
+        } else {
+            1
+        };
         options.scenarios = choose(&names)?.into_iter().map(|fanout| fanout.smaller(divisor)).collect();
         options.repetitions = match (options.check, quick) {
             (true, _) => reps.unwrap_or(1),

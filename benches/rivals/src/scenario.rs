@@ -18,7 +18,8 @@ pub const CAPACITY: usize = 1024;
 /// Every scenario, in the order of the report.
 pub fn all() -> Vec<Fanout> {
     let widths = [(1, 400_000), (4, 300_000), (16, 150_000), (64, 50_000)];
-    let with = |publishers| widths.map(|(subscribers, messages)| Fanout::new(subscribers, publishers, messages));
+    let with =
+        |publishers| widths.map(|(subscribers, messages)| Fanout::new(subscribers, publishers, messages));
     [with(1), with(2)].concat()
 }
 

@@ -112,7 +112,8 @@ type Drain<C> = fn(Vec<<C as Channel>::Receiver>, Vec<Sink>) -> Vec<thread::Join
 fn run<C: Channel>(race: &Arc<Race>, drain: Drain<C>) -> Outcome<Duration> {
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..race.fanout.subscribers).map(|_| C::pair()).unzip();
     let threads = drain(receivers, race.sinks());
-    let publishers = (0..race.fanout.publishers).map(|_| publisher::<C>(senders.clone(), race.clone())).collect();
+    let publishers =
+        (0..race.fanout.publishers).map(|_| publisher::<C>(senders.clone(), race.clone())).collect();
     drop(senders);
     let time = race.run(publishers);
     threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a thread panicked"))?;
@@ -131,7 +132,10 @@ fn publisher<C: Channel>(senders: Vec<C::Sender>, race: Arc<Race>) -> impl FnMut
     }
 }
 
-fn drain_on_a_thread_each<C: Channel>(receivers: Vec<C::Receiver>, sinks: Vec<Sink>) -> Vec<thread::JoinHandle<()>> {
+fn drain_on_a_thread_each<C: Channel>(
+    receivers: Vec<C::Receiver>,
+    sinks: Vec<Sink>,
+) -> Vec<thread::JoinHandle<()>> {
     let start = |(receiver, mut sink): (C::Receiver, Sink)| {
         thread::spawn(move || {
             while let Some(parcel) = C::receive(&receiver) {
@@ -142,7 +146,10 @@ fn drain_on_a_thread_each<C: Channel>(receivers: Vec<C::Receiver>, sinks: Vec<Si
     receivers.into_iter().zip(sinks).map(start).collect()
 }
 
-fn drain_on_one_thread<C: Channel>(receivers: Vec<C::Receiver>, sinks: Vec<Sink>) -> Vec<thread::JoinHandle<()>> {
+fn drain_on_one_thread<C: Channel>(
+    receivers: Vec<C::Receiver>,
+    sinks: Vec<Sink>,
+) -> Vec<thread::JoinHandle<()>> {
     vec![thread::spawn(move || drain_in_turn::<C>(&receivers, sinks))]
 }
 

@@ -6,7 +6,9 @@
 
 use crate::race::{Note, Outcome, Race, Sink};
 use crate::scenario::CAPACITY;
-use disruptor::{BusySpin, EventPoller, MultiProducer, MultiProducerBarrier, Polling, Producer, build_multi_producer};
+use disruptor::{
+    BusySpin, EventPoller, MultiProducer, MultiProducerBarrier, Polling, Producer, build_multi_producer,
+};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -45,7 +47,11 @@ pub fn thread_each(race: &Arc<Race>) -> Outcome<Duration> {
     Ok(race.run(publishers(race, builder.build())))
 }
 
-fn run_polled<B>(race: &Arc<Race>, pollers: Vec<Poller>, producer: MultiProducer<Slot, B>) -> Outcome<Duration>
+fn run_polled<B>(
+    race: &Arc<Race>,
+    pollers: Vec<Poller>,
+    producer: MultiProducer<Slot, B>,
+) -> Outcome<Duration>
 where
     MultiProducer<Slot, B>: Producer<Slot> + Clone + Send,
 {
@@ -56,7 +62,10 @@ where
     Ok(time)
 }
 
-fn publishers<P: Producer<Slot> + Clone + Send>(race: &Race, producer: P) -> Vec<impl FnMut(Note) + Send + use<P>> {
+fn publishers<P: Producer<Slot> + Clone + Send>(
+    race: &Race,
+    producer: P,
+) -> Vec<impl FnMut(Note) + Send + use<P>> {
     vec![producer; race.fanout.publishers].into_iter().map(publisher).collect()
 }
 

@@ -106,7 +106,8 @@ fn run_with(
     let subscribers = subscribers(race, &sender, &credits);
     drop(receiver);
     let threads = run(subscribers)?;
-    let publishers = (0..race.fanout.publishers).map(|_| publisher(sender.clone(), &credits, race.clone())).collect();
+    let publishers =
+        (0..race.fanout.publishers).map(|_| publisher(sender.clone(), &credits, race.clone())).collect();
     drop(sender);
     let time = race.run(publishers);
     threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a thread panicked"))?;
@@ -123,7 +124,11 @@ fn subscribers(race: &Arc<Race>, sender: &Sender<Parcel>, credits: &Arc<Credits>
     race.sinks().into_iter().enumerate().map(subscriber).collect()
 }
 
-fn publisher(sender: Sender<Parcel>, credits: &Arc<Credits>, race: Arc<Race>) -> impl FnMut(Note) + Send + use<> {
+fn publisher(
+    sender: Sender<Parcel>,
+    credits: &Arc<Credits>,
+    race: Arc<Race>,
+) -> impl FnMut(Note) + Send + use<> {
     let mut allowance = credits.allowance();
     move |note| {
         allowance.spend();
