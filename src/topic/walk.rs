@@ -147,7 +147,8 @@ impl<'a> Walk<'a> {
     }
 
     fn deliver(&self, reached: &[Reached], message: Message) -> Report {
-        let mut delivery = Fanout::prepare(self, reached, message);
+        let mut delivery = Fanout::new(self, message);
+        delivery.count(reached);
         for reached in reached {
             delivery.offer_all(reached.list.prompt(), None);
         }
@@ -204,10 +205,9 @@ struct Fanout<'w> {
 }
 
 impl<'w> Fanout<'w> {
-    /// Counts the takers and adds a reference for each.
     #[inline]
-    fn prepare(walk: &'w Walk<'w>, reached: &[Reached], message: Message) -> Self {
-        let mut this = Self {
+    fn new(walk: &'w Walk<'w>, message: Message) -> Self {
+        Self {
             walk,
             message: ManuallyDrop::new(message),
             unshared: 1,
@@ -217,25 +217,32 @@ impl<'w> Fanout<'w> {
             report: Report::default(),
             turns: Turns::default(),
             evicted: Vec::new(),
-        };
+        }
+    }
+
+    /// Counts the takers and adds a reference for each.
+    ///
+    /// In place, like [`finish`](Self::finish): a copy of `self` right after its fields were written waits until the
+    /// stores have left the store buffer.
+    #[inline]
+    fn count(&mut self, reached: &[Reached]) {
         let mut takers = 0;
         for reached in reached {
             let list = &*reached.list;
-            this.plain &= list.is_open();
-            this.has_inline |= !list.inline().is_empty();
-            this.has_waiting |= !list.waiting().is_empty();
+            self.plain &= list.is_open();
+            self.has_inline |= !list.inline().is_empty();
+            self.has_waiting |= !list.waiting().is_empty();
             takers += list.routes().len();
         }
-        if !this.plain {
-            takers = this.count_takers(reached, takers);
+        if !self.plain {
+            takers = self.count_takers(reached, takers);
         }
         // One reference is ours already. It stays ours if the message is looked at after the last one is handed out.
-        let wanted = takers + usize::from(this.has_inline || !this.plain);
+        let wanted = takers + usize::from(self.has_inline || !self.plain);
         if wanted > 1 {
-            this.message.add_references(wanted - 1);
-            this.unshared = wanted;
+            self.message.add_references(wanted - 1);
+            self.unshared = wanted;
         }
-        this
     }
 
     /// With filters. If it turns out that all of them take it, none is asked again.
@@ -365,7 +372,7 @@ impl<'w> Fanout<'w> {
     }
 
     #[inline]
-    fn finish(mut self) -> Report {
+    fn finish(&mut self) -> Report {
         if self.report.accepted == 0 && !self.walk.control {
             self.walk.topic.unrouted.fetch_add(1, Ordering::Relaxed);
         }
