@@ -232,9 +232,13 @@ impl Message {
     #[inline]
     pub(crate) unsafe fn release(this: ManuallyDrop<Self>, count: usize) {
         if count > 0 {
-            // ORDERING(message.refs): Release: what this thread read comes before the drop; pairs with the fence.
-            let before = this.header().refs.fetch_sub(count as u32, Ordering::Release);
-            if before == count as u32 {
+            let (refs, count) = (&this.header().refs, count as u32);
+            // ORDERING(message.refs): Acquire: if all references are ours, nobody can make another; pairs with the
+            // Release of those that others gave back. Saves the last taker the locked subtraction.
+            let last = refs.load(Ordering::Acquire) == count
+                // ORDERING(message.refs): Release: what this thread read comes before the drop; pairs with the fence.
+                || refs.fetch_sub(count, Ordering::Release) == count;
+            if last {
                 // SAFETY: that was the last reference.
                 unsafe { this.free() };
             }
