@@ -15,10 +15,12 @@
 //! | on a thread of the bus | later, bounded: see below | to the thread's tray for that type |
 //! | on any other thread | at once | to the allocator |
 //!
-//! A tray of 64 goes home, unless one lies there already; then its values are dropped and its blocks are freed. A
-//! thread of the bus that is about to sleep drops what it holds and what lies in the homes it returned to. So at most
-//! 64 dead values wait per thread and home, only while traffic runs, and a quiet bus holds none. A home is closed when
-//! its bus ends; messages that outlive the bus free themselves.
+//! A tray of 64 goes home, unless one lies there already; then its values are dropped, and its bare blocks go to the
+//! home's *stock*, which makers turn to next: a worker that takes a full ring in one go has many trays before the
+//! maker asks for one. A thread of the bus that is about to sleep drops what it holds and what lies in the homes it
+//! returned to. So at most 64 dead values wait per thread and home, only while traffic runs, and a quiet bus holds none;
+//! the stock holds memory only, at most 16 trays and 256 KiB of it per type. A home is closed when its bus ends;
+//! messages that outlive the bus free themselves.
 //!
 //! | home's word | who | step |
 //! | --- | --- | --- |
@@ -35,13 +37,16 @@
 
 use super::kind::Kind;
 use super::packet::Header;
-use crate::sync::atomic::{AtomicPtr, Ordering};
-use crate::sync::local;
+use crate::sync::atomic::{AtomicPtr, Ordering, fence};
+use crate::sync::{Backlog, local};
 use std::cell::{Cell, RefCell};
 use std::ptr::{self, NonNull};
 
 /// Blocks in a tray.
 const TRAY: usize = if cfg!(bus_loom) { 2 } else { 64 };
+/// Trays in a home's stock, at most, and how many bytes their blocks may have.
+const STOCK_TRAYS: usize = 16;
+const STOCK_BYTES: usize = 256 * 1024;
 /// Types whose blocks a thread keeps at the same time.
 const KINDS_MAX: usize = 4;
 
@@ -97,14 +102,25 @@ impl Tray {
 /// One type's home.
 pub(super) struct Home {
     lies: AtomicPtr<Tray>,
+    stock: Backlog<Bare>,
+    /// Trays the stock may hold; other threads' pushes may exceed it for a moment.
+    stock_max: usize,
 }
+
+/// A full tray of bare blocks, on its way to any maker.
+struct Bare(Box<Tray>);
+
+// SAFETY: bare blocks have no values; whoever takes the tray owns them.
+unsafe impl Send for Bare {}
 
 /// Not a tray: the bus has ended.
 const CLOSED: *mut Tray = ptr::without_provenance_mut(1);
 
 impl Home {
-    pub(super) fn new() -> Self {
-        Self { lies: AtomicPtr::new(ptr::null_mut()) }
+    /// For blocks of so many bytes.
+    pub(super) fn new(block: usize) -> Self {
+        let stock_max = (STOCK_BYTES / (TRAY * block)).min(STOCK_TRAYS);
+        Self { lies: AtomicPtr::new(ptr::null_mut()), stock: Backlog::new(), stock_max }
     }
 
     /// Leaves a full tray; given back if one lies here already, or the bus has ended.
@@ -142,6 +158,28 @@ impl Home {
             // SAFETY: taken off the word, so it is ours.
             unsafe { Box::from_raw(lies) }.bury();
         }
+        // ORDERING(home.close): SeqCst fence; pairs with the one in `stock_up`: the tray is seen here, or CLOSED there.
+        fence(Ordering::SeqCst);
+        self.clear_stock();
+    }
+
+    /// Takes a full tray whose values are dropped: into the stock, if there is room.
+    fn stock_up(&self, bare: Box<Tray>) {
+        if self.stock.len() >= self.stock_max {
+            return bare.free_bare();
+        }
+        self.stock.push(Bare(bare));
+        // ORDERING(home.close): SeqCst fence; pairs with the one in `close`.
+        fence(Ordering::SeqCst);
+        if self.is_closed() {
+            self.clear_stock();
+        }
+    }
+
+    /// The last block may take its type, and this home, with it: so all are out before the first is freed.
+    fn clear_stock(&self) {
+        let trays: Vec<Bare> = std::iter::from_fn(|| self.stock.pop()).collect();
+        trays.into_iter().for_each(|tray| tray.0.free_bare());
     }
 }
 
@@ -229,11 +267,18 @@ pub(super) fn take_block(kind: &Kind) -> Option<NonNull<Header>> {
     block.or_else(|| fetch_home(kind))
 }
 
-/// Takes the tray that lies at home: its values are dropped, its blocks are this thread's.
+/// A tray of blocks that this thread has from now on: the one that lies at home, whose values are dropped, or one of
+/// the stock.
+fn fetch_tray(home: &Home) -> Option<Box<Tray>> {
+    match home.take() {
+        None => home.stock.pop().map(|bare| bare.0),
+        lies => lies.inspect(|tray| tray.drop_values()),
+    }
+}
+
 #[cold]
 fn fetch_home(kind: &Kind) -> Option<NonNull<Header>> {
-    let mut fetched = kind.home().take()?;
-    fetched.drop_values();
+    let mut fetched = fetch_tray(kind.home())?;
     let first = fetched.pop();
     let spare = BLOCKS.try_with(|blocks| blocks.0.borrow_mut().of(kind).0.replace(fetched));
     // Whatever the drops put there meanwhile.
@@ -301,7 +346,10 @@ fn send_home(kind: &Kind, block: NonNull<Header>) {
     match sent {
         Ok((full, other)) => {
             if let Some(Err(full)) = full.map(|full| kind.home().leave(full)) {
-                full.bury();
+                // Once in the stock, its blocks may be freed, and their type with the last of them.
+                let kind = kind.hold();
+                full.drop_values();
+                kind.home().stock_up(full);
             }
             if let Some(other) = other {
                 drop_dead_of(other);
@@ -331,8 +379,10 @@ pub(crate) fn drop_dead() {
 fn drop_dead_of(held: Box<Tray>) {
     let Some(&block) = held.blocks[..held.length].first() else { return };
     // SAFETY: the block is in our tray, and keeps its type alive while it is.
-    if let Some(lies) = unsafe { (*block).kind() }.home().take() {
-        lies.bury();
+    let home = unsafe { (*block).kind() }.home();
+    if let Some(lies) = home.take() {
+        lies.drop_values();
+        home.stock_up(lies);
     }
     held.bury();
 }

@@ -129,6 +129,15 @@ impl Kind {
         self.panics.load(Ordering::Relaxed)
     }
 
+    /// Another reference to it, for who has it through a block that is about to go.
+    pub(super) fn hold(&self) -> Arc<Self> {
+        // SAFETY: `Draft::finish` makes every kind, inside an `Arc`; the borrow shows that it lives.
+        unsafe {
+            Arc::increment_strong_count(self);
+            Arc::from_raw(self)
+        }
+    }
+
     pub(super) fn layouts(&self) -> &Layouts {
         &self.layouts
     }
@@ -209,13 +218,14 @@ impl<T: Send + Sync + 'static> Draft<T> {
 
     pub(crate) fn finish(self, environment: Environment) -> MessageType<T> {
         let Environment { bus, id, declined, local, clock, tell } = environment;
+        let layouts = Layouts::of::<T>();
         MessageType::of(Arc::new(Kind {
             bus,
             id,
             name: self.name.into_boxed_str(),
             value: TypeId::of::<T>(),
-            layouts: Layouts::of::<T>(),
-            home: Home::new(),
+            layouts,
+            home: Home::new(layouts.block_size()),
             declined,
             exact_time: self.exact_time,
             local,

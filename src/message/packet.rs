@@ -292,6 +292,10 @@ impl Layouts {
     pub(super) fn of<T>() -> Self {
         Self { block: Layout::new::<Packet<T>>(), drop_value: drop_value::<T> }
     }
+
+    pub(super) fn block_size(&self) -> usize {
+        self.block.size()
+    }
 }
 
 /// # Safety
