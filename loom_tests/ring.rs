@@ -238,17 +238,15 @@ fn first_messages_install_the_slots_once() {
     });
 }
 
-/// Full is never believed from a head newer than the tail: two messages always fit into a ring of two, ...
+/// Full is never believed from a head newer than the tail: at most one message waits when the second producer comes,
+/// so its own always fits into a ring of two, however stale the tail that it saw.
 #[test]
 fn is_not_refused_while_there_is_room() {
-    explore(4, || {
+    explore(2, || {
         let post = Post::new(2, WhenFull::Refuse);
-        let sent = two(&post, &[0], &[4]);
-        assert!(sent.iter().all(|sent| sent.full == 0));
+        let sent = two(&post, &[0, 1, 2], &[4]);
+        assert_eq!(sent[1].full, 0);
         post.check_idle(&sent);
-        // ... and so does a third, when the others are gone.
-        let third = post.send([5]);
-        assert_eq!(third.full, 0);
     });
 }
 
