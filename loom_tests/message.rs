@@ -85,9 +85,12 @@ fn blocks_go_home_and_are_used_again() {
         let fourth = values.pop().unwrap();
         let messages: Vec<_> = values.into_iter().map(|value| kind.message(value)).collect();
         let blocks: Vec<_> = messages.iter().map(Message::share).collect();
+        let read = kind.clone();
         let worker = spawn(move || {
             home::send_messages_home();
-            drop(messages);
+            for message in messages {
+                read.read(&message).unwrap().used.read(|()| {});
+            }
             home::drop_dead();
         });
         let message = kind.message(fourth);
