@@ -22,9 +22,9 @@ use std::time::Duration;
 
 /// Threads that wait without a seat, at most.
 const SEATLESS_MAX: usize = 32;
-/// A worker that found few messages, and has nothing else to do, looks again after so many spin hints: about a
-/// microsecond, in which a batch forms.
-const THIN_SPINS: u32 = if cfg!(bus_loom) { 0 } else { 16 };
+/// A worker that found little in every mailbox it looked into pauses so long, once per round: a batch forms. Well below
+/// what a wake-up would take.
+const THIN_PAUSE: Duration = if cfg!(bus_loom) { Duration::ZERO } else { Duration::from_nanos(2_500) };
 /// How often a worker without work gives the processor away before it sleeps. Where publishers share its core, they
 /// get their whole slice, and a batch forms; a worker that sleeps at once is woken by every message, before the
 /// next one is published.
@@ -177,10 +177,10 @@ impl Pool {
         home::send_messages_home();
         self.queue.sit(seat, &parker);
         SEAT.with(|mine| *mine.borrow_mut() = Some((self.clone(), seat)));
-        let mut busy_in_a_row = 0;
+        let mut row = InARow::default();
         loop {
             match self.queue.pop() {
-                Some(job) => self.run(job, &mut busy_in_a_row),
+                Some(job) => self.run(job, &mut row),
                 None if !self.rest(seat, &parker) => break,
                 None => {}
             }
@@ -194,29 +194,18 @@ impl Pool {
         SEAT.with(|mine| mine.borrow_mut().take());
     }
 
-    fn run(self: &Arc<Self>, job: Ready, busy_in_a_row: &mut usize) {
+    fn run(self: &Arc<Self>, job: Ready, row: &mut InARow) {
         if !self.queue.is_empty() {
             self.flush();
         }
-        let Some((job, soon)) = job.run(Budget::SHARED) else {
-            *busy_in_a_row = 0;
-            return;
-        };
-        match soon {
-            Soon::Busy => {
-                // Nothing but half-written jobs: let their writers have the processor.
-                *busy_in_a_row += 1;
-                if *busy_in_a_row > self.queue.len() {
-                    thread::sleep(BUSY_PAUSE);
-                }
-            }
-            Soon::Thin if self.queue.is_empty() => {
-                for _ in 0..THIN_SPINS {
-                    hint::spin_loop();
-                }
-                *busy_in_a_row = 0;
-            }
-            Soon::Now | Soon::Thin => *busy_in_a_row = 0,
+        let Some((job, soon)) = job.run(Budget::SHARED) else { return row.busy = 0 };
+        row.note(soon);
+        if row.busy > self.queue.len() {
+            // Nothing but half-written jobs: let their writers have the processor.
+            thread::sleep(BUSY_PAUSE);
+        } else if row.thin > self.queue.len() {
+            row.thin = 0;
+            spin_for(THIN_PAUSE);
         }
         self.queue.push(job);
     }
@@ -393,6 +382,33 @@ impl Pool {
             }
             drop(crew);
             thread::sleep(Duration::from_micros(200));
+        }
+    }
+}
+
+/// What a worker found in a row: with as many as there are ready jobs, it has been round.
+#[derive(Default)]
+struct InARow {
+    busy: usize,
+    thin: usize,
+}
+
+impl InARow {
+    fn note(&mut self, soon: Soon) {
+        *self = match soon {
+            Soon::Now => Self::default(),
+            Soon::Thin => Self { busy: 0, thin: self.thin + 1 },
+            Soon::Busy => Self { busy: self.busy + 1, thin: self.thin },
+        };
+    }
+}
+
+/// Keeps the processor for about so long.
+fn spin_for(time: Duration) {
+    let until = Deadline::after(Some(time));
+    while !until.passed() {
+        for _ in 0..8 {
+            hint::spin_loop();
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::message::{EndReason, Message};
 use crate::queue::{GROUP, Group, Taken};
 use crate::sync::atomic::Ordering;
 use crate::sync::hint;
+use crate::sync::time::Clock;
 
 /// How often the owner looks at a half-written slot before it lets others run.
 const BUSY_SPINS: u32 = if cfg!(bus_loom) { 0 } else { 100 };
@@ -54,8 +55,7 @@ impl Mailbox {
     fn run_work(&self, work: &mut Work, budget: Budget) -> After {
         let mut group = Group::default();
         let (mut handled, mut spins) = (0u32, 0);
-        let started = self.clock.monotonic_ns();
-        let mut now = started;
+        let mut pace = Pace::default();
         loop {
             // SAFETY: `run`'s caller has the turn.
             if budget.linger && handled > 0 && !unsafe { self.ring.has_written() } {
@@ -65,12 +65,13 @@ impl Mailbox {
             // SAFETY: `run`'s caller has the turn.
             match unsafe { self.ring.take(&mut group, most) } {
                 Taken::Some { first, missed } => {
+                    let is_full = group.len() == self.ring.group_of(most);
                     handled = handled.saturating_add(group.len() as u32);
                     self.make_room(first + group.len() as u64);
                     self.deliver(work, &mut group, first, missed);
-                    let before = std::mem::replace(&mut now, self.clock.monotonic_ns());
-                    work.group = if now.saturating_sub(before) > SLOW_GROUP_NS { 1 } else { GROUP };
-                    if handled >= budget.messages || now.saturating_sub(started) >= budget.nanoseconds {
+                    // After a thin group nothing waits, as a rule, and the run ends by itself.
+                    let late = is_full && pace.lap(&self.clock, &mut work.group) >= budget.nanoseconds;
+                    if late || handled >= budget.messages {
                         return After::Again;
                     }
                 }
@@ -185,6 +186,24 @@ impl Mailbox {
     ) -> Arrival<'a> {
         let missed = evicted + self.take_pending();
         Arrival { message, missed, seq: self.ring.accepted(), end: Some(reason) }
+    }
+}
+
+/// How long the groups of one run take. The clock is asked only after a full one, when more may wait.
+#[derive(Default)]
+struct Pace {
+    /// When the first lap ended, and the last one.
+    laps: Option<(u64, u64)>,
+}
+
+impl Pace {
+    /// A group was handled: sets how many messages the next one may have, and returns how long the run has taken.
+    fn lap(&mut self, clock: &Clock, group: &mut usize) -> u64 {
+        let now = clock.monotonic_ns();
+        let Some((first, last)) = self.laps.replace((now, now)) else { return 0 };
+        self.laps = Some((first, now));
+        *group = if now.saturating_sub(last) > SLOW_GROUP_NS { 1 } else { GROUP };
+        now.saturating_sub(first)
     }
 }
 

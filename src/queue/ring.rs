@@ -249,9 +249,14 @@ impl Ring {
     /// The caller has the turn.
     pub(crate) unsafe fn take(&self, group: &mut Group, most: usize) -> Taken {
         group.clear();
-        let most = most.min(self.producers.capacity as usize / 4).clamp(1, GROUP);
+        let most = self.group_of(most);
         // SAFETY: the caller has the turn, so nobody else touches the position.
         self.consumer.position.with_mut(|position| self.take_at(unsafe { &mut *position }, group, most))
+    }
+
+    /// How many items one `take` moves if asked for `most`.
+    pub(crate) fn group_of(&self, most: usize) -> usize {
+        most.min(self.producers.capacity as usize / 4).clamp(1, GROUP)
     }
 
     /// Whether the next item is there already. Looks at its slot only: asking while producers are at work does not
