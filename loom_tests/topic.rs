@@ -71,6 +71,7 @@ impl Model {
         let (publisher, published) = self.publish();
         let before = published.load(Ordering::Acquire);
         subscription.unsubscribe();
+        self.bus.run_until_idle();
         let reached = publisher.join().unwrap();
         self.bus.run_until_idle();
         assert!(subscription.is_done());
