@@ -605,3 +605,34 @@ fn g7_values_that_are_dropped_for_want_of_room_are_dropped_once() {
         assert_eq!(census.alive(), 0);
     }
 }
+
+/// A publisher that waits while a spill stands is woken by the room that the owner makes in it.
+#[test]
+fn g7_a_waiting_publisher_is_woken_when_the_overflow_is_used_up() {
+    let _watched = watched();
+    let (bus, kind) = numbers();
+    let topic = bus.topic("t").unwrap();
+    let (entered, gate, own) = (Gate::new(), Gate::new(), kind.clone());
+    let (entered2, gate2) = (entered.clone(), gate.clone());
+    let blocking = topic.subscription("s").accept(&kind).capacity(1).overflow(Overflow::Block(LONG));
+    let _sub = blocking.start(move |delivery| {
+        if delivery.read(&own) == Some(&0) {
+            // In a handler a full mailbox is gone beyond.
+            (1..4).for_each(|number| {
+                delivery.topic().publish(own.message(number));
+            });
+            entered2.open();
+            gate2.pass();
+        }
+    });
+    topic.publish(kind.message(0));
+    entered.pass();
+    let publisher = thread::spawn({
+        let (topic, kind) = (topic.clone(), kind.clone());
+        move || topic.publish(kind.message(9))
+    });
+    thread::sleep(Duration::from_millis(50));
+    gate.open();
+    assert_eq!(publisher.join().unwrap().accepted, 1);
+    end(&bus);
+}

@@ -557,3 +557,22 @@ fn g11_a_stuck_handler_keeps_nothing_but_its_thread() {
     gate.open();
     eventually(|| census.alive() == 0);
 }
+
+/// Dead values wait for their maker only while traffic runs, whatever count fills a tray to the brim.
+#[test]
+fn g11_a_quiet_bus_holds_no_dead_value() {
+    let _watched = watched();
+    for mode in [Dispatch::Pool, Dispatch::Dedicated] {
+        let bus = Bus::builder().workers(1..=1).build().unwrap();
+        let kind = bus.message_type::<Arc<()>>("value").unwrap();
+        let topic = bus.topic("t").unwrap();
+        let _sub = topic.subscription("s").accept(&kind).dispatch(mode).start(|_| {}).unwrap();
+        let value = Arc::new(());
+        for count in 1..=130 {
+            (0..count).for_each(|_| {
+                topic.publish(kind.message(value.clone()));
+            });
+            eventually(|| Arc::strong_count(&value) == 1);
+        }
+    }
+}
