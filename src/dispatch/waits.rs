@@ -1,7 +1,7 @@
-//! Who waits for whom. Two calls wait for a subscription (`publish_sync` and `join`); each enters here what is held
-//! up meanwhile, and a wait that would close a circle is refused before it begins.
+//! Who waits for whom. Two calls wait for a subscription (`publish_sync` and `join`), and a publish waits for room; each
+//! enters here what is held up meanwhile, and a wait that would close a circle is refused before it begins.
 //!
-//! The table is one per process, so that circles across buses are seen. Only those two calls take its lock.
+//! The table is one per process, so that circles across buses are seen. A thread that holds nothing up takes no lock.
 
 #![allow(clippy::disallowed_types)]
 
