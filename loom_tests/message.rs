@@ -106,3 +106,27 @@ fn blocks_go_home_and_are_used_again() {
     });
     assert!(USED_AGAIN.was_seen());
 }
+
+/// The end of the bus comes while a worker puts blocks into the stock: no block stays there.
+#[test]
+fn stock_against_close() {
+    static STOCKED: Witness = Witness::new();
+    explore(3, || {
+        let kind = kind::<Value>();
+        let (values, drops): (Vec<_>, Vec<_>) = (0..5).map(|_| value()).unzip();
+        let messages: Vec<_> = values.into_iter().map(|value| kind.message(value)).collect();
+        let worker = spawn(move || {
+            home::send_messages_home();
+            drop(messages);
+            home::drop_dead();
+        });
+        kind.kind().close_home();
+        worker.join().unwrap();
+        if drops.iter().all(|drops| dropped(drops) == 1) {
+            STOCKED.see();
+        }
+        home::forget_blocks();
+        assert_eq!(Arc::strong_count(kind.kind()), 1, "a block is left, and holds its type");
+    });
+    assert!(STOCKED.was_seen());
+}

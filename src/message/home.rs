@@ -280,11 +280,13 @@ fn fetch_tray(home: &Home) -> Option<Box<Tray>> {
 fn fetch_home(kind: &Kind) -> Option<NonNull<Header>> {
     let mut fetched = fetch_tray(kind.home())?;
     let first = fetched.pop();
-    let spare = BLOCKS.try_with(|blocks| blocks.0.borrow_mut().of(kind).0.replace(fetched));
-    // Whatever the drops put there meanwhile.
-    if let Ok(Some(spare)) = spare {
-        spare.free_bare();
-    }
+    // The drops of values may have put something there meanwhile, of this type or of another.
+    let spares = BLOCKS.try_with(|blocks| {
+        let mut shelves = blocks.0.borrow_mut();
+        let (tray, other) = shelves.of(kind);
+        [tray.replace(fetched), other]
+    });
+    spares.into_iter().flatten().flatten().for_each(Tray::free_bare);
     first
 }
 
