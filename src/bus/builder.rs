@@ -16,7 +16,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-type PanicHook = Box<dyn Fn(&PanicReport<'_>) + Send + Sync>;
+type PanicHook = Arc<dyn Fn(&PanicReport<'_>) + Send + Sync>;
 
 /// A bus in the making.
 ///
@@ -111,9 +111,9 @@ impl BusBuilder {
     }
 
     /// Called for every panic caught in user code (handlers and their drops, wakers, formatters, drops of values), on the
-    /// thread that caught it. A panic in the hook itself is caught and not told of.
+    /// thread that caught it. A panic in the hook itself is caught and not told of. The hook goes with the end of the bus.
     pub fn on_panic(mut self, hook: impl Fn(&PanicReport<'_>) + Send + Sync + 'static) -> Self {
-        self.on_panic = Some(Box::new(hook));
+        self.on_panic = Some(Arc::new(hook));
         self
     }
 

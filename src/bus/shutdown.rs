@@ -98,6 +98,7 @@ impl Shutdown {
     fn run(&self, deadline: Deadline) {
         let report = end(&self.exchange, deadline);
         self.types.close();
+        self.exchange.fence.close();
         *self.report.lock() = report;
         self.over.set(());
     }

@@ -1,6 +1,7 @@
 //! Around every call into user code: a panic is caught, counted and told, and the bus goes on.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex};
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -39,18 +40,24 @@ impl fmt::Display for PanicReport<'_> {
     }
 }
 
-type Hook = Box<dyn Fn(&PanicReport<'_>) + Send + Sync>;
+type Hook = Arc<dyn Fn(&PanicReport<'_>) + Send + Sync>;
 
 /// Who hears of panics, for one bus.
-#[derive(Default)]
 pub(crate) struct Fence {
-    hook: Option<Hook>,
+    /// Locked for the moment of a clone, and only when something panicked.
+    hook: Mutex<Option<Hook>>,
     caught: AtomicU64,
 }
 
 impl Fence {
     pub(crate) fn new(hook: Option<Hook>) -> Self {
-        Self { hook, caught: AtomicU64::new(0) }
+        Self { hook: Mutex::new(hook), caught: AtomicU64::new(0) }
+    }
+
+    /// The bus has ended: the hook, which may hold a topic and so the bus's inside, goes. Later panics are counted only.
+    pub(crate) fn close(&self) {
+        let hook = self.hook.lock().take();
+        let _ = caught(|| drop(hook));
     }
 
     /// How many panics were caught.
@@ -67,7 +74,8 @@ impl Fence {
     #[cold]
     pub(crate) fn tell(&self, name: &str, place: PanicPlace, payload: Payload) {
         self.caught.fetch_add(1, Ordering::Relaxed);
-        if let Some(hook) = &self.hook {
+        let hook = self.hook.lock().clone();
+        if let Some(hook) = hook {
             let report = PanicReport { name, place, message: text(&payload) };
             // A hook that panics is caught too, and not told of itself.
             let _ = catch_unwind(AssertUnwindSafe(|| hook(&report)));
