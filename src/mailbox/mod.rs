@@ -33,7 +33,7 @@ use crate::dispatch::fence::Fence;
 use crate::dispatch::latch::Latch;
 use crate::dispatch::pool::Pool;
 use crate::message::{EndReason, Message};
-use crate::queue::{Close, Ring, Shape};
+use crate::queue::{Close, Group, Ring, Shape, Taken};
 use crate::stats::DelaySample;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::sync::time::Clock;
@@ -167,6 +167,22 @@ impl Mailbox {
         self.room.give_up();
     }
 
+    /// Moves the next items into `group`; what was evicted before them is counted.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the turn.
+    unsafe fn take(&self, group: &mut Group, most: usize) -> Taken {
+        // SAFETY: as the caller says.
+        let taken = unsafe { self.ring.take(group, most) };
+        if let Taken::Some { missed, .. } | Taken::End { missed } = taken
+            && missed > 0
+        {
+            self.lose(missed);
+        }
+        taken
+    }
+
     fn lose(&self, count: u64) {
         self.losses.missed.fetch_add(count, Ordering::Relaxed);
     }
@@ -222,7 +238,7 @@ impl Mailbox {
     }
 
     pub(crate) fn missed(&self) -> u64 {
-        self.losses.missed.load(Ordering::Relaxed)
+        self.losses.missed.load(Ordering::Relaxed) + self.ring.evicted_unseen()
     }
 
     /// The rest of its figures.

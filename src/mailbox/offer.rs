@@ -85,13 +85,12 @@ impl Mailbox {
         Offer::Dropped
     }
 
-    /// Takes the oldest out until there is room.
+    /// Takes the oldest out until there is room. The owner finds the gap, and counts it.
     fn offer_evicting(&self, word: NonZeroUsize, evicted: &mut Vec<Entry>) -> Offer {
-        let before = evicted.len();
-        let offer = loop {
+        loop {
             let head = match self.ring.push(word, WhenFull::Evict) {
-                Push::Accepted { turn, index, .. } => break self.accepted_at(index, turn, false),
-                Push::Closed => break Offer::Closed,
+                Push::Accepted { turn, index, .. } => return self.accepted_at(index, turn, false),
+                Push::Closed => return Offer::Closed,
                 Push::Full { head } => head,
             };
             match self.ring.evict(head) {
@@ -101,13 +100,10 @@ impl Mailbox {
                 Ok(Some(oldest)) => evicted.push(unsafe { Entry::from_word(oldest) }),
                 Err(_) => {
                     self.refuse();
-                    break Offer::Dropped;
+                    return Offer::Dropped;
                 }
             }
-        };
-        // Counted here for the figures; the owner sees the gap itself.
-        self.lose((evicted.len() - before) as u64);
-        offer
+        }
     }
 
     /// Offers one reference to a mailbox with `Block`. `before_waiting` is called if it comes to that.

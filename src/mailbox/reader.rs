@@ -92,7 +92,7 @@ impl Reader {
         }
         // SAFETY: the lock makes us the only reader; nothing was taken in between.
         unsafe {
-            match self.mailbox.ring.take(&mut place.group, 1) {
+            match self.mailbox.take(&mut place.group, 1) {
                 Taken::Empty(empty) => self.mailbox.ring.set_idle(empty),
                 Taken::Some { first, missed } => {
                     place.came(first, missed);
@@ -123,7 +123,7 @@ impl Reader {
         *released = place.last.take();
         if place.group.is_empty() {
             // SAFETY: the lock makes us the only reader.
-            match unsafe { self.mailbox.ring.take(&mut place.group, GROUP) } {
+            match unsafe { self.mailbox.take(&mut place.group, GROUP) } {
                 Taken::Some { first, missed } => {
                     place.came(first, missed);
                     self.mailbox.make_room(first + place.group.len() as u64);
@@ -182,7 +182,7 @@ impl Reader {
                 // SAFETY: taken out of the ring, so ours alone.
                 thrown.extend(place.group.by_ref().map(|word| unsafe { Entry::from_word(word) }));
                 // SAFETY: the lock makes us the only reader.
-                match unsafe { self.mailbox.ring.take(&mut place.group, GROUP) } {
+                match unsafe { self.mailbox.take(&mut place.group, GROUP) } {
                     Taken::Some { first, missed } => place.came(first, missed),
                     _ => break place.last.take(),
                 }

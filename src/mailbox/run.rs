@@ -63,7 +63,7 @@ impl Mailbox {
             }
             let most = if work.group == 0 { GROUP } else { work.group };
             // SAFETY: `run`'s caller has the turn.
-            match unsafe { self.ring.take(&mut group, most) } {
+            match unsafe { self.take(&mut group, most) } {
                 Taken::Some { first, missed } => {
                     let is_full = group.len() == self.ring.group_of(most);
                     handled = handled.saturating_add(group.len() as u32);
@@ -151,7 +151,7 @@ impl Mailbox {
     pub(super) unsafe fn throw_away_queue(&self) {
         let mut group = Group::default();
         // SAFETY: as the caller says.
-        while let Taken::Some { missed, .. } = unsafe { self.ring.take(&mut group, GROUP) } {
+        while let Taken::Some { missed, .. } = unsafe { self.take(&mut group, GROUP) } {
             self.told_later(missed);
             self.throw_away(&mut group);
         }

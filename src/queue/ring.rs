@@ -92,6 +92,8 @@ struct Producers {
 
 struct Consumer {
     head: Head,
+    /// The owner's `handed_out`, for observers. Kept in evicting rings only.
+    seen: AtomicU64,
     position: UnsafeCell<Position>,
     deepest: AtomicU64,
 }
@@ -124,6 +126,7 @@ impl Ring {
             }),
             consumer: CachePadded::new(Consumer {
                 head: Head::new(),
+                seen: AtomicU64::new(0),
                 position: UnsafeCell::new(Position { next: 0, handed_out: 0, in_spill: false }),
                 deepest: AtomicU64::new(0),
             }),
@@ -290,7 +293,7 @@ impl Ring {
         }
         let first = at.next - group.len() as u64;
         let missed = first - at.handed_out;
-        at.handed_out = at.next;
+        self.hand_out(at);
         // A full group hides more behind it: only then the tail is worth its line.
         self.note_depth(match group.len() == most {
             true => self.producers.tail.read().index() - first,
@@ -347,7 +350,7 @@ impl Ring {
         let seen = self.producers.tail.read();
         if seen.index() == at.next {
             return Some(match seen.is_closed() {
-                true => Taken::End { missed: at.next - at.handed_out },
+                true => self.take_end(at),
                 false => Taken::Empty(Empty(seen)),
             });
         }
@@ -357,6 +360,20 @@ impl Ring {
         }
         at.in_spill = true;
         None
+    }
+
+    /// Told once.
+    fn take_end(&self, at: &mut Position) -> Taken {
+        let missed = at.next - at.handed_out;
+        self.hand_out(at);
+        Taken::End { missed }
+    }
+
+    fn hand_out(&self, at: &mut Position) {
+        at.handed_out = at.next;
+        if self.producers.evicting {
+            self.consumer.seen.store(at.next, Ordering::Relaxed);
+        }
     }
 
     fn note_depth(&self, depth: u64) {
@@ -388,6 +405,15 @@ impl Ring {
     pub(crate) fn depth(&self) -> u64 {
         let head = self.consumer.head.read();
         self.producers.tail.read().index().saturating_sub(head)
+    }
+
+    /// Items taken out by producers that the owner has not come to yet. Exact when nothing moves.
+    pub(crate) fn evicted_unseen(&self) -> u64 {
+        if !self.producers.evicting {
+            return 0;
+        }
+        let seen = self.consumer.seen.load(Ordering::Relaxed);
+        self.consumer.head.read().saturating_sub(seen)
     }
 
     /// The deepest the ring was seen by its owner, or is now.
