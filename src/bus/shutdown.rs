@@ -12,6 +12,7 @@ use super::{Bus, Inner};
 use crate::dispatch::frames;
 use crate::dispatch::latch::Latch;
 use crate::error::ShutdownError;
+use crate::mailbox::Dispatch;
 use crate::message::EndReason;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::time::Deadline;
@@ -119,9 +120,10 @@ impl Shutdown {
         if thread::spawn("stasis-shutdown".to_owned(), body).is_err() {
             // No thread to be had: begin the end, and leave it at that.
             exchange.enter_phase(Phase::Over);
-            exchange.members().iter().for_each(|member| {
-                member.end(EndReason::ShutDown);
-            });
+            end_all(&exchange.members());
+            exchange.drop_forwards();
+            exchange.pool.stop(Deadline::after(Some(Duration::ZERO)));
+            self.types.close();
         }
     }
 }
@@ -131,7 +133,8 @@ impl Bus {
     /// then every subscription gets its final message, and all threads are joined.
     ///
     /// At the deadline it does not wait any longer: queues are thrown away and counted as missed, and whoever is still
-    /// in its handler is named in the report and left behind. A stream that nobody reads holds it up to the deadline.
+    /// in its handler is named in the report and left behind. (Final calls of inline and Serial subscriptions are made by
+    /// the thread that calls this, and are waited for.) A stream that nobody reads holds it up to the deadline.
     /// A second call waits for the first. After it no message, topic or thread of the bus is left but what the user
     /// keeps, and those left behind.
     ///
@@ -168,9 +171,7 @@ fn end(exchange: &Arc<Exchange>, deadline: Deadline) -> ShutdownReport {
     exchange.enter_phase(Phase::Over);
     let members = exchange.members();
     let mut late = if quiet { Vec::new() } else { cut_off(&members) };
-    for member in &members {
-        member.end(EndReason::ShutDown);
-    }
+    end_all(&members);
     wait_for_finals(exchange, &members, deadline.extended(FAREWELL));
     note_unfinished(&members, &mut late);
     exchange.drop_forwards();
@@ -179,6 +180,20 @@ fn end(exchange: &Arc<Exchange>, deadline: Deadline) -> ShutdownReport {
     let mut threads_left = exchange.pool.stop(leaving);
     threads_left.extend(stop_dedicated(exchange, &late, leaving));
     ShutdownReport { ended: members.len(), stragglers: late, threads_left }
+}
+
+/// Finals that run on this thread come last, and none of them may wait for one after it.
+fn end_all(members: &[Arc<Member>]) {
+    let is_here = |member: &&Arc<Member>| matches!(member.dispatch, Dispatch::Inline | Dispatch::Serial);
+    let (here, elsewhere): (Vec<_>, Vec<_>) = members.iter().partition(is_here);
+    for member in elsewhere {
+        member.end(EndReason::ShutDown);
+    }
+    here.iter().for_each(|member| frames::hold(member.id()));
+    for member in here {
+        member.end(EndReason::ShutDown);
+        frames::let_go(member.id());
+    }
 }
 
 /// Waits until the bus is quiet. False: the deadline came first.

@@ -154,7 +154,8 @@ impl Pool {
     }
 
     fn start_thread(&self, crew: &mut Crew, body: impl FnOnce() + Send + 'static) -> bool {
-        reap(&mut crew.threads);
+        // Not joined: their thread-locals' drops are foreign code, and the crew is locked.
+        crew.threads.retain(|thread| !thread.is_finished());
         let name = format!("{}-{}", self.config.thread_name, crew.started);
         match thread::spawn(name, body) {
             Ok(handle) => {
@@ -188,10 +189,11 @@ impl Pool {
                 // Handed over while a handler waited; whoever took it goes on.
                 self.seatless.fetch_sub(1, Ordering::Relaxed);
                 self.flush();
-                return;
+                return frames::enter(0, 0, home::drop_dead);
             }
         }
         SEAT.with(|mine| mine.borrow_mut().take());
+        frames::enter(0, 0, home::drop_dead);
     }
 
     fn run(self: &Arc<Self>, job: Ready, row: &mut InARow) {
@@ -219,6 +221,10 @@ impl Pool {
             return true;
         }
         frames::enter(0, 0, home::drop_dead);
+        if SEAT.with(|mine| mine.borrow().is_none()) {
+            // A drop waited, and the seat is somebody else's.
+            return true;
+        }
         match self.queue.sleep(seat, parker, self.config.idle_timeout, || self.is_stopping()) {
             Woken::Look => true,
             Woken::TimedOut => !self.leave(seat),
@@ -376,11 +382,14 @@ impl Pool {
             if let Some(standby) = &crew.standby {
                 standby.unpark();
             }
-            reap(&mut crew.threads);
-            if crew.threads.is_empty() || deadline.passed() {
-                return crew.threads.drain(..).map(|thread| thread.name()).collect();
-            }
+            let over: Vec<_> = crew.threads.extract_if(.., |thread| thread.is_finished()).collect();
+            let left =
+                (crew.threads.is_empty() || deadline.passed()).then(|| std::mem::take(&mut crew.threads));
             drop(crew);
+            over.into_iter().for_each(thread::JoinHandle::join);
+            if let Some(left) = left {
+                return left.iter().map(thread::JoinHandle::name).collect();
+            }
             thread::sleep(Duration::from_micros(200));
         }
     }
@@ -410,13 +419,6 @@ fn spin_for(time: Duration) {
         for _ in 0..8 {
             hint::spin_loop();
         }
-    }
-}
-
-/// Joins the threads that are over.
-fn reap(threads: &mut Vec<thread::JoinHandle<()>>) {
-    for finished in threads.extract_if(.., |thread| thread.is_finished()) {
-        finished.join();
     }
 }
 

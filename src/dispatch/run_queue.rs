@@ -17,6 +17,7 @@
 
 use super::job::Ready;
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
+use crate::sync::time::Deadline;
 use crate::sync::{Arc, Backlog, Parker, Snapshot, Unparker};
 use std::time::Duration;
 
@@ -152,6 +153,8 @@ impl RunQueue {
         stay: impl Fn() -> bool,
     ) -> Woken {
         let bit = 1 << seat;
+        // An unpark that is late for an earlier sleep ends this one early: that is no idling.
+        let until = Deadline::after(limit);
         // ORDERING(run_queue.bit): AcqRel; Release shows this seat's handle to who clears the bit.
         self.sleepers.fetch_or(bit, Ordering::AcqRel);
         // ORDERING(run_queue.sleep): SeqCst fence; pairs with the one in `notify`.
@@ -161,7 +164,7 @@ impl RunQueue {
         }
         // ORDERING(run_queue.bit): AcqRel; pairs with who cleared the bit.
         let chosen = self.sleepers.fetch_and(!bit, Ordering::AcqRel) & bit == 0;
-        match chosen || limit.is_none() || !self.ready.is_empty() || stay() {
+        match chosen || !until.passed() || !self.ready.is_empty() || stay() {
             true => Woken::Look,
             false => Woken::TimedOut,
         }

@@ -10,8 +10,11 @@ use crate::message::Message;
 use crate::queue::{Push, WhenFull};
 use crate::sync::atomic::Ordering;
 use crate::sync::time::Deadline;
-use crate::sync::{Arc, hint};
+use crate::sync::{Arc, hint, thread};
 use std::num::NonZeroUsize;
+
+/// How often an evicting publisher looks again at once.
+const EVICT_SPINS: u64 = if cfg!(bus_loom) { 0 } else { 64 };
 
 /// What became of an offered message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,23 +90,23 @@ impl Mailbox {
 
     /// Takes the oldest out until there is room. The owner finds the gap, and counts it.
     fn offer_evicting(&self, word: NonZeroUsize, evicted: &mut Vec<Entry>) -> Offer {
-        loop {
+        for tries in 0_u64.. {
             let head = match self.ring.push(word, WhenFull::Evict) {
                 Push::Accepted { turn, index, .. } => return self.accepted_at(index, turn, false),
                 Push::Closed => return Offer::Closed,
                 Push::Full { head } => head,
             };
             match self.ring.evict(head) {
-                // The owner is just moving a group out.
-                Ok(None) => hint::spin_loop(),
+                // The owner is just moving a group out; if it was stopped there, it needs the processor.
+                Ok(None) if tries < EVICT_SPINS => hint::spin_loop(),
+                Ok(None) => thread::yield_now(),
                 // SAFETY: taken out of the ring, so it is ours alone.
                 Ok(Some(oldest)) => evicted.push(unsafe { Entry::from_word(oldest) }),
-                Err(_) => {
-                    self.refuse();
-                    return Offer::Dropped;
-                }
+                Err(_) => break,
             }
         }
+        self.refuse();
+        Offer::Dropped
     }
 
     /// Offers one reference to a mailbox with `Block`. `before_waiting` is called if it comes to that.
@@ -210,7 +213,7 @@ impl Mailbox {
         let mut ready = unsafe { Ready::new(self) };
         while let Some((again, soon)) = ready.run(Budget::CALLER) {
             if soon == Soon::Busy {
-                crate::sync::thread::yield_now();
+                thread::yield_now();
             }
             ready = again;
         }

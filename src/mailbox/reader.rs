@@ -15,7 +15,7 @@ use super::run::{Ending, Forget};
 use super::{Consumer, Mailbox};
 use crate::message::{EndReason, Message};
 use crate::queue::{GROUP, Group, Taken};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, thread};
 use std::task::{Poll, Waker};
 
 /// One thing read.
@@ -184,7 +184,9 @@ impl Reader {
                 // SAFETY: the lock makes us the only reader.
                 match unsafe { self.mailbox.take(&mut place.group, GROUP) } {
                     Taken::Some { first, missed } => place.came(first, missed),
-                    _ => break place.last.take(),
+                    // Its writer is between two stores; nobody else would come for what it writes.
+                    Taken::Busy => thread::yield_now(),
+                    Taken::Empty(_) | Taken::End { .. } => break place.last.take(),
                 }
             }
         };

@@ -136,11 +136,13 @@ impl Mailbox {
     }
 
     fn throw_away(&self, group: &mut Group) {
-        for word in group {
-            self.refuse();
-            // SAFETY: taken out of the ring, so it is ours alone.
-            drop(unsafe { Entry::from_word(word) });
-        }
+        frames::enter(self.profile.bus, self.profile.id, || {
+            for word in group {
+                self.refuse();
+                // SAFETY: taken out of the ring, so it is ours alone.
+                drop(unsafe { Entry::from_word(word) });
+            }
+        });
     }
 
     /// Takes everything out of the ring and drops it, counted as missed.

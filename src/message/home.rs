@@ -373,7 +373,10 @@ pub(crate) fn send_messages_home() {
 
 /// Drops what this thread holds for others, and what lies in the homes it was about to send it to.
 pub(crate) fn drop_dead() {
-    if let Ok(trays) = RETURNS.try_with(|returns| returns.0.borrow_mut().take_all()) {
+    // A value may hold messages: what its drop sends home goes as well.
+    while let Ok(mut trays) = RETURNS.try_with(|returns| returns.0.borrow_mut().take_all()) {
+        let Some(first) = trays.next() else { return };
+        drop_dead_of(first);
         trays.for_each(drop_dead_of);
     }
 }

@@ -171,7 +171,7 @@ pub(crate) struct Draft<T> {
     json: Option<ToJson>,
     ami: Option<ToAmi>,
     /// The formatters read through this, once the type exists.
-    value: PhantomData<fn() -> T>,
+    value: PhantomData<fn(T) -> T>,
 }
 
 /// What the bus adds to a draft.
@@ -253,9 +253,19 @@ impl<T: Send + Sync + 'static> Draft<T> {
 /// assert_eq!(answered.read(&message).map(String::as_str), Some("alice"));
 /// # Ok::<(), stasis_bus::Error>(())
 /// ```
+///
+/// A handle stands for exactly its `T`: since it takes values in and gives them out, it does not become a handle of a
+/// more general or more special type.
+///
+/// ```compile_fail
+/// # use stasis_bus::MessageType;
+/// fn special(general: MessageType<for<'a> fn(&'a str)>) -> MessageType<fn(&'static str)> {
+///     general
+/// }
+/// ```
 pub struct MessageType<T> {
     kind: Arc<Kind>,
-    value: PhantomData<fn() -> T>,
+    value: PhantomData<fn(T) -> T>,
 }
 
 impl<T> MessageType<T> {

@@ -135,8 +135,6 @@ impl Ring {
         }
     }
 
-    // ---- producers -------------------------------------------------------------------------------------------
-
     /// Puts `item` in, or says why not. Between the claim and the write nothing runs but stores.
     #[inline]
     pub(crate) fn push(&self, item: NonZeroUsize, when_full: WhenFull) -> Push {
@@ -242,8 +240,6 @@ impl Ring {
     pub(crate) fn close(&self) -> Close {
         self.producers.tail.close()
     }
-
-    // ---- the owner -------------------------------------------------------------------------------------------
 
     /// Moves the next items, at most `most` and at most a quarter of the capacity, into `group`.
     ///
@@ -398,8 +394,6 @@ impl Ring {
         }
         gone
     }
-
-    // ---- anybody ---------------------------------------------------------------------------------------------
 
     /// How many items wait. Exact when nothing moves.
     pub(crate) fn depth(&self) -> u64 {

@@ -112,7 +112,7 @@ impl SubscriptionBuilder<'_> {
         self
     }
 
-    /// Takes messages whose type has one of these formatters.
+    /// Takes messages whose type has one of these formatters. An empty set takes nothing by itself.
     pub fn accept_formatters(mut self, formatters: Formatters) -> Self {
         self.filter.add_formatters(formatters);
         self
@@ -291,7 +291,9 @@ impl SubscriptionBuilder<'_> {
         let core = self.topic.core();
         let change = member.change(Change::Subscribe);
         let wanted = self.filter.accepts(change.kind());
-        core.exchange.remember(member.clone());
+        if !matches!(member.sink, Sink::Inline(_)) {
+            core.exchange.remember(member.clone());
+        }
         match &member.sink {
             Sink::Inline(inline) => {
                 if wanted {
@@ -306,6 +308,8 @@ impl SubscriptionBuilder<'_> {
                     });
                 }
                 core.add_inline(inline.clone());
+                // Only now: a shutdown ends whom it finds there, and no gate counted the call above.
+                core.exchange.remember(member.clone());
             }
             Sink::Mailbox(mailbox) => self.add(mailbox, &change, wanted),
             Sink::Stream(reader) => self.add(reader.mailbox(), &change, wanted),
@@ -388,6 +392,9 @@ fn run_alone(mailbox: &Arc<Mailbox>, parker: &Parker) {
         if mailbox.done().is_set() {
             return;
         }
-        parker.park(None);
+        // Those drops may have eaten a wake-up that came meanwhile; it has cleared IDLE.
+        if mailbox.is_idle() {
+            parker.park(None);
+        }
     }
 }

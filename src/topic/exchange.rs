@@ -167,19 +167,19 @@ impl Exchange {
 
     pub(crate) fn keep_thread(&self, subscription: u64, thread: thread::JoinHandle<()>) {
         let mut threads = self.threads.lock();
-        for (_, finished) in threads.extract_if(.., |(_, thread)| thread.is_finished()) {
-            finished.join();
-        }
+        // Not joined: their thread-locals' drops are foreign code.
+        threads.retain(|(_, thread)| !thread.is_finished());
         threads.push((subscription, thread));
     }
 
     /// Joins the threads of dedicated subscriptions that are over. True: none is left.
     pub(crate) fn reap_threads(&self) -> bool {
         let mut threads = self.threads.lock();
-        for (_, finished) in threads.extract_if(.., |(_, thread)| thread.is_finished()) {
-            finished.join();
-        }
-        threads.is_empty()
+        let over: Vec<_> = threads.extract_if(.., |(_, thread)| thread.is_finished()).collect();
+        let none_left = threads.is_empty();
+        drop(threads);
+        over.into_iter().for_each(|(_, thread)| thread.join());
+        none_left
     }
 
     /// Leaves those that are still running behind. Returns whose they are.

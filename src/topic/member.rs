@@ -2,6 +2,7 @@
 
 use super::TopicCore;
 use super::walk::Walk;
+use crate::dispatch::frames;
 use crate::dispatch::latch::Latch;
 use crate::dispatch::pool::{self, NoSeat};
 use crate::dispatch::waits::{self, Circle};
@@ -152,12 +153,14 @@ impl Member {
             }
         };
         self.left_at.store(self.topic.reached(), Ordering::Relaxed);
+        // The end goes on when those who are told, and the finals drained here, have returned: none may wait for it.
+        let bus = self.topic.exchange.id;
         if reason != EndReason::ShutDown {
             let change = self.change(Change::Unsubscribe(reason));
-            Walk::from(&self.topic).control(self.id()).publish(change);
+            frames::mark(bus, self.id(), |_| Walk::from(&self.topic).control(self.id()).publish(change));
         }
         if let Some(gate) = drained {
-            gate.drain();
+            frames::mark(bus, self.topic.id, |_| gate.drain());
         }
         if let Some(mailbox) = self.mailbox() {
             self.close(mailbox, reason);

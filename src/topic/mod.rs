@@ -180,6 +180,9 @@ impl Topic {
         if kind.is_declined() {
             return Report::refused(Refusal::Declined);
         }
+        if !self.is_own(kind) {
+            return Report::refused(Refusal::ForeignType);
+        }
         match self.wants(kind) {
             true => self.publish(kind.message(value())),
             false => Walk::from(&self.0).unwanted(),
@@ -189,7 +192,12 @@ impl Topic {
     /// Whether a message of this type, published here now, would be taken by anybody. Cost: as a publish without
     /// deliveries.
     pub fn wants<T>(&self, kind: &MessageType<T>) -> bool {
-        !kind.is_declined() && Walk::from(&self.0).wants(kind.kind())
+        !kind.is_declined() && self.is_own(kind) && Walk::from(&self.0).wants(kind.kind())
+    }
+
+    /// Whether the type belongs to this topic's bus.
+    fn is_own<T>(&self, kind: &MessageType<T>) -> bool {
+        kind.kind().bus() == self.0.exchange.id
     }
 }
 

@@ -76,7 +76,8 @@ impl Turns {
 }
 
 impl Drop for Turns {
-    /// Only a panic of the bus itself leaves any: they are passed on all the same.
+    /// Only a panic of the bus itself leaves any: they are passed on all the same (a job in the run queue is found by
+    /// whoever comes next).
     fn drop(&mut self) {
         self.wake();
         self.run_serial();

@@ -341,8 +341,9 @@ impl<'w> Fanout<'w> {
         let bus = self.walk.topic.exchange.id;
         frames::enter(bus, reached.topic().id, || {
             frames::mark(bus, reached.topic().id, |frame| self.call_each(list.inline(), frame));
+            // Inside the frame: finals delivered here are in order, and none may wait for one after it.
+            drop(gate);
         });
-        drop(gate);
     }
 
     /// One fence around all calls, resumed behind a handler that panicked.
