@@ -100,6 +100,7 @@ fn profile() -> Profile {
 /// A pool without threads: the model's threads run its queue.
 fn pool() -> Arc<Pool> {
     Pool::new(PoolConfig {
+        bus: 0,
         workers_min: 1,
         workers_max: 1,
         grow_after: Duration::ZERO,

@@ -135,6 +135,7 @@ impl BusBuilder {
         let id = crate::ids::next();
         let clock = Arc::new(if self.manual { Clock::manual() } else { Clock::real() });
         let pool = Pool::new(PoolConfig {
+            bus: id,
             workers_min: *self.workers.start(),
             workers_max: *self.workers.end(),
             grow_after: self.grow_after,

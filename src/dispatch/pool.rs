@@ -35,6 +35,8 @@ const BUSY_PAUSE: Duration = Duration::from_micros(50);
 /// What the pool was told to be.
 #[derive(Clone, Debug)]
 pub(crate) struct PoolConfig {
+    /// The bus's number: drops of values on a worker count as inside it.
+    pub(crate) bus: u64,
     pub(crate) workers_min: usize,
     pub(crate) workers_max: usize,
     pub(crate) grow_after: Duration,
@@ -189,11 +191,11 @@ impl Pool {
                 // Handed over while a handler waited; whoever took it goes on.
                 self.seatless.fetch_sub(1, Ordering::Relaxed);
                 self.flush();
-                return frames::enter(0, 0, home::drop_dead);
+                return frames::enter(self.config.bus, 0, home::drop_dead);
             }
         }
         SEAT.with(|mine| mine.borrow_mut().take());
-        frames::enter(0, 0, home::drop_dead);
+        frames::enter(self.config.bus, 0, home::drop_dead);
     }
 
     fn run(self: &Arc<Self>, job: Ready, row: &mut InARow) {
@@ -220,7 +222,7 @@ impl Pool {
         if self.spin() || self.give_way() {
             return true;
         }
-        frames::enter(0, 0, home::drop_dead);
+        frames::enter(self.config.bus, 0, home::drop_dead);
         if SEAT.with(|mine| mine.borrow().is_none()) {
             // A drop waited, and the seat is somebody else's.
             return true;

@@ -388,7 +388,7 @@ fn run_alone(mailbox: &Arc<Mailbox>, parker: &Parker) {
                 ready = Some(again);
             }
         }
-        frames::enter(0, 0, home::drop_dead);
+        frames::enter(mailbox.profile().bus, 0, home::drop_dead);
         if mailbox.done().is_set() {
             return;
         }
