@@ -57,8 +57,10 @@
 
 mod group;
 mod ring;
+mod shape;
 mod word;
 
 pub(crate) use group::{GROUP, Group};
-pub(crate) use ring::{Push, Ring, Shape, Taken, WhenFull};
+pub(crate) use ring::{Push, Ring, Taken};
+pub(crate) use shape::{Shape, WhenFull};
 pub(crate) use word::Close;

@@ -1,6 +1,7 @@
 //! The ring itself: slots, the spill, and the three parties' steps. The protocol is in the module's header.
 
 use super::group::{GROUP, Group};
+use super::shape::{Shape, WhenFull};
 use super::word::{Close, Head, State, Tail};
 use crate::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Backlog, CachePadded, UnsafeCell, hint};
@@ -13,17 +14,6 @@ const BACKOFF_TRIES_MAX: u32 = if cfg!(bus_loom) { 0 } else { 16 };
 const EVICT_TRIES_MAX: u32 = if cfg!(bus_loom) { 1 } else { 8 };
 /// `spill_from` before anything was spilled: no index gets that far.
 const NEVER: u64 = u64::MAX;
-
-/// What a producer wants when there is no room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WhenFull {
-    /// To hear of it.
-    Refuse,
-    /// To go to the heap, as long as fewer than `limit` items wait in all.
-    Spill { limit: u64 },
-    /// To hear of it and take the oldest out by [`Ring::evict`]. All producers of such a ring want the same.
-    Evict,
-}
 
 /// How a push ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,15 +49,6 @@ impl std::fmt::Debug for Empty {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Empty(at {})", self.0.index())
     }
-}
-
-/// How large a ring is and who may take items out of it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Shape {
-    /// Exact; the slots are rounded up to a power of two.
-    pub(crate) capacity: usize,
-    /// Producers may take the oldest item out.
-    pub(crate) evicting: bool,
 }
 
 /// What only the owner touches.
@@ -290,11 +271,6 @@ impl Ring {
         let first = at.next - group.len() as u64;
         let missed = first - at.handed_out;
         self.hand_out(at);
-        // A full group hides more behind it: only then the tail is worth its line.
-        self.note_depth(match group.len() == most {
-            true => self.producers.tail.read().index() - first,
-            false => group.len() as u64,
-        });
         Taken::Some { first, missed }
     }
 
@@ -324,6 +300,7 @@ impl Ring {
             at.next += 1;
         }
         if !group.is_empty() || self.producers.evicting {
+            self.note_depth(at, group.len(), most);
             self.consumer.head.publish(at.next);
         }
         true
@@ -337,6 +314,7 @@ impl Ring {
             }
         }
         at.next += group.len() as u64;
+        self.note_depth(at, group.len(), most);
         self.consumer.head.publish(at.next);
     }
 
@@ -372,7 +350,13 @@ impl Ring {
         }
     }
 
-    fn note_depth(&self, depth: u64) {
+    /// Before the head moves, so that what comes into the room it makes is not counted with what left. A full group
+    /// hides more behind it: only then the tail is worth its line.
+    fn note_depth(&self, at: &Position, taken: usize, most: usize) {
+        let depth = match taken == most {
+            true => self.producers.tail.read().index() - (at.next - taken as u64),
+            false => taken as u64,
+        };
         if depth > self.consumer.deepest.load(Ordering::Relaxed) {
             self.consumer.deepest.store(depth, Ordering::Relaxed);
         }
@@ -397,8 +381,9 @@ impl Ring {
 
     /// How many items wait. Exact when nothing moves.
     pub(crate) fn depth(&self) -> u64 {
-        let head = self.consumer.head.read();
-        self.producers.tail.read().index().saturating_sub(head)
+        // In this order it is never more than what waited at the first look.
+        let tail = self.producers.tail.read().index();
+        tail.saturating_sub(self.consumer.head.read())
     }
 
     /// Items taken out by producers that the owner has not come to yet. Exact when nothing moves.
