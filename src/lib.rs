@@ -30,7 +30,7 @@ pub use dispatch::fence::{PanicPlace, PanicReport};
 pub use error::{
     ConfigError, Error, ForwardError, NameError, ShutdownError, SubscribeError, TypeError, WaitError,
 };
-pub use mailbox::{Dispatch, Grow, Overflow};
+pub use mailbox::{Dispatch, Grow, OnPanic, Overflow};
 pub use message::{
     AmiEvent, Change, EndReason, Formatters, Message, MessageBuilder, MessageType, Origin,
     SubscriptionChange, Timestamp, TypeInfo,

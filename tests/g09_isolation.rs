@@ -6,7 +6,7 @@ mod common;
 
 use common::*;
 use futures_core::Stream as _;
-use stasis_bus::{AmiEvent, Bus, Dispatch, MessageType, PanicPlace};
+use stasis_bus::{AmiEvent, Bus, Dispatch, EndReason, MessageType, OnPanic, PanicPlace};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -336,4 +336,50 @@ fn g9_a_slow_dedicated_handler_delays_nobody() {
     assert_eq!(slow.stats().accepted, 100);
     gate.open();
     end(&bus);
+}
+
+#[test]
+fn g9_a_panic_ends_the_subscription_if_that_was_asked_for() {
+    let _watched = watched();
+    let (bus, kind, reports) = reporting();
+    let topic = bus.topic("t").unwrap();
+    for (n, mode) in HANDLER_MODES.into_iter().enumerate() {
+        let (log, kind2) = (Log::new(), kind.clone());
+        let noted = log.clone();
+        let builder = topic.subscription(mode.name()).accept(&kind).on_panic(OnPanic::Disconnect);
+        let listener = listen(builder, mode, move |heard| {
+            noted.push((heard.number(&kind2), heard.end));
+            assert!(heard.number(&kind2) != Some(1), "{ON_PURPOSE}");
+        });
+        topic.publish(kind.message(0));
+        topic.publish(kind.message(1));
+        listener.join().unwrap();
+        assert!(!listener.is_subscribed());
+        assert_eq!(topic.publish(kind.message(2)).accepted, 0, "{mode}");
+        let last = (None, Some(EndReason::Disconnected));
+        assert_eq!(log.all(), [(Some(0), None), (Some(1), None), last], "{mode}");
+        assert_eq!(reports.all().len(), n + 1);
+        assert_eq!(topic.stats().subscriptions, 0);
+    }
+}
+
+/// Its own begin is handled before anybody can see it: it ends as soon as it is there.
+#[test]
+fn g9_a_panic_at_the_begin_ends_the_subscription_too() {
+    let _watched = watched();
+    let (bus, _, reports) = reporting();
+    let topic = bus.topic("t").unwrap();
+    for (n, mode) in HANDLER_MODES.into_iter().enumerate() {
+        let ends = Log::new();
+        let noted = ends.clone();
+        let builder = topic.subscription(mode.name()).on_panic(OnPanic::Disconnect);
+        let listener = listen(builder, mode, move |heard| match heard.end {
+            Some(end) => noted.push(end),
+            None => panic!("{ON_PURPOSE}"),
+        });
+        listener.join().unwrap();
+        assert_eq!(ends.all(), [EndReason::Disconnected], "{mode}");
+        assert!(reports.all().len() > n);
+        assert_eq!(topic.stats().subscriptions, 0, "{mode}");
+    }
 }

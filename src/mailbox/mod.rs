@@ -24,7 +24,7 @@ pub(crate) use entry::{Entry, Receipt, SyncOutcome};
 pub(crate) use filter::Filter;
 pub(crate) use inline::{Inline, InlineHandler};
 pub(crate) use offer::{Offer, Patience};
-pub use policy::{Dispatch, Grow, Overflow};
+pub use policy::{Dispatch, Grow, OnPanic, Overflow};
 pub(crate) use reader::{Next, Reader};
 use run::Work;
 pub(crate) use run::{Ending, Handler};

@@ -47,6 +47,17 @@ impl fmt::Display for Dispatch {
     }
 }
 
+/// What becomes of a subscription whose handler panicked. The panic is caught, counted and told in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum OnPanic {
+    /// It goes on with the next message, with the same handler.
+    #[default]
+    Continue,
+    /// It ends, with [`EndReason::Disconnected`](crate::EndReason::Disconnected): what is queued is still delivered, then
+    /// the final message.
+    Disconnect,
+}
+
 /// How far a mailbox may grow on the heap beyond its capacity: so many messages more than the capacity may wait in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Grow {

@@ -10,7 +10,7 @@ use std::fmt;
 pub enum EndReason {
     /// Somebody unsubscribed it, or its handle was dropped.
     Unsubscribed,
-    /// Its overflow policy or a panic ended it. No policy and no option of this release does that.
+    /// A panic of its handler ended it, as [`OnPanic::Disconnect`](crate::OnPanic::Disconnect) asks for.
     Disconnected,
     /// The bus was shut down.
     ShutDown,

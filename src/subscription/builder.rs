@@ -1,21 +1,25 @@
 //! Everything about a subscription, said before it is visible.
 
 use super::{Delivery, Stream, Subscription};
+use crate::dispatch::fence::caught;
 use crate::dispatch::job::{Budget, Ready, Soon, hold_itself};
 use crate::dispatch::{frames, latch::Latch};
 use crate::error::{SubscribeError, check_name};
 use crate::mailbox::{
-    Arrival, Consumer, Dispatch, Filter, Handler, Inline, InlineHandler, Mailbox, Overflow, Profile, Reader,
+    Arrival, Consumer, Dispatch, Filter, Handler, Inline, InlineHandler, Mailbox, OnPanic, Overflow, Profile,
+    Reader,
 };
-use crate::message::{Change, Formatters, MessageType, home};
+use crate::message::{Change, EndReason, Formatters, MessageType, home};
+use crate::sync::atomic::{AtomicBool, Ordering, fence};
 use crate::sync::time::Deadline;
-use crate::sync::{Arc, Parker, Unparker, WakerCell, thread};
+use crate::sync::{Arc, Parker, Unparker, WakerCell, Weak, thread};
 use crate::topic::Topic;
 use crate::topic::member::{Member, Sink};
 use crate::topic::subscribers::Route;
 use crate::topic::walk::Walk;
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::panic::resume_unwind;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -39,6 +43,7 @@ const BUSY_PAUSE: Duration = Duration::from_micros(50);
 /// | [`dispatch`](Self::dispatch) | [`Dispatch::Pool`] |
 /// | [`capacity`](Self::capacity) | 1,024 messages, exact |
 /// | [`overflow`](Self::overflow) | [`Overflow::Grow`], up to 1,048,576 messages more |
+/// | [`on_panic`](Self::on_panic) | [`OnPanic::Continue`] |
 ///
 /// ```
 /// use stasis_bus::{Bus, Dispatch, Overflow};
@@ -70,6 +75,8 @@ pub struct SubscriptionBuilder<'a> {
     dispatch: Option<Dispatch>,
     capacity: usize,
     overflow: Overflow,
+    on_panic: OnPanic,
+    own: Arc<Own>,
 }
 
 impl Topic {
@@ -83,6 +90,8 @@ impl Topic {
             dispatch: None,
             capacity: CAPACITY_DEFAULT,
             overflow: Overflow::default(),
+            on_panic: OnPanic::default(),
+            own: Arc::default(),
         }
     }
 
@@ -137,10 +146,16 @@ impl SubscriptionBuilder<'_> {
         self
     }
 
+    /// What becomes of the subscription if its handler panics.
+    pub fn on_panic(mut self, on_panic: OnPanic) -> Self {
+        self.on_panic = on_panic;
+        self
+    }
+
     /// Subscribes with a handler that is called by one thread at a time (Serial, Pool, Dedicated).
     ///
     /// The handler may do anything on the bus, including ending its own subscription. A panic in it is caught, counted
-    /// and reported to the bus's hook; the subscription goes on. It is dropped after its final call, by the thread
+    /// and reported to the bus's hook; the subscription goes on, unless [`on_panic`](Self::on_panic) says otherwise. It is dropped after its final call, by the thread
     /// that made that call.
     ///
     /// # Errors
@@ -157,7 +172,8 @@ impl SubscriptionBuilder<'_> {
         }
         let profile = self.check()?;
         let topic = self.topic.clone();
-        let call = move |arrival: &Arrival<'_>| handler(&Delivery::new(arrival, &topic));
+        let watch = self.panic_watch();
+        let call = move |arrival: &Arrival<'_>| watch.call(|| handler(&Delivery::new(arrival, &topic)));
         self.start_mailbox(profile, dispatch, Box::new(call))
     }
 
@@ -225,7 +241,9 @@ impl SubscriptionBuilder<'_> {
         self.expect(Dispatch::Inline, "inline")?;
         let profile = self.check()?;
         let topic = self.topic.clone();
-        let call: InlineHandler = Box::new(move |arrival| handler(&Delivery::new(arrival, &topic)));
+        let watch = self.panic_watch();
+        let call: InlineHandler =
+            Box::new(move |arrival| watch.call(|| handler(&Delivery::new(arrival, &topic))));
         let ending = Member::ending(self.topic.core(), &profile);
         let inline = Arc::new(Inline::new(profile, self.filter.clone(), call, ending));
         let member = Member::new(
@@ -255,6 +273,10 @@ impl SubscriptionBuilder<'_> {
             Sink::Stream(reader.clone()),
         );
         Ok(Stream::new(self.join_topic(member), reader))
+    }
+
+    fn panic_watch(&self) -> PanicWatch {
+        PanicWatch((self.on_panic == OnPanic::Disconnect).then(|| self.own.clone()))
     }
 
     fn mailbox(&self, profile: Profile, consumer: Consumer) -> Mailbox {
@@ -315,6 +337,7 @@ impl SubscriptionBuilder<'_> {
             Sink::Stream(reader) => self.add(reader.mailbox(), &change, wanted),
         }
         member.joined();
+        self.own.is_visible(&member, self.on_panic);
         Walk::from(core).control(member.id()).publish(change);
         if !core.exchange.is_open() {
             self.came_too_late(&member);
@@ -334,7 +357,7 @@ impl SubscriptionBuilder<'_> {
     /// The bus ended meanwhile, and may not have seen this one.
     fn came_too_late(&self, member: &Member) {
         let exchange = &self.topic.core().exchange;
-        if exchange.is_over() && member.end(crate::EndReason::ShutDown) {
+        if exchange.is_over() && member.end(EndReason::ShutDown) {
             // The workers may have left: then nobody else brings it to its end.
             exchange.pool.run_until_idle();
         }
@@ -350,6 +373,54 @@ impl fmt::Debug for SubscriptionBuilder<'_> {
             .field("capacity", &self.capacity)
             .field("overflow", &self.overflow)
             .finish_non_exhaustive()
+    }
+}
+
+/// The member to be, for a handler whose panic ends it. It can be ended only once it is visible.
+#[derive(Default)]
+struct Own {
+    member: OnceLock<Weak<Member>>,
+    panicked: AtomicBool,
+}
+
+impl Own {
+    fn is_visible(&self, member: &Arc<Member>, on_panic: OnPanic) {
+        let _ = self.member.set(Arc::downgrade(member));
+        // ORDERING(own): SeqCst fence; pairs with the one in `panicked`: one of the two sees the other.
+        fence(Ordering::SeqCst);
+        if on_panic == OnPanic::Disconnect && self.panicked.load(Ordering::Relaxed) {
+            member.end(EndReason::Disconnected);
+        }
+    }
+
+    fn panicked(&self) {
+        self.panicked.store(true, Ordering::Relaxed);
+        // ORDERING(own): SeqCst fence; pairs with the one in `is_visible`.
+        fence(Ordering::SeqCst);
+        if let Some(member) = self.member.get().and_then(Weak::upgrade) {
+            member.end(EndReason::Disconnected);
+        }
+    }
+}
+
+/// Ends the subscription if its handler panics and that was asked for.
+struct PanicWatch(Option<Arc<Own>>);
+
+impl PanicWatch {
+    #[inline]
+    fn call(&self, handler: impl FnOnce()) {
+        match &self.0 {
+            None => handler(),
+            Some(own) => Self::call_watched(own, handler),
+        }
+    }
+
+    /// The panic goes on to the fence around all calls, which counts and tells it.
+    fn call_watched(own: &Own, handler: impl FnOnce()) {
+        if let Err(payload) = caught(handler) {
+            own.panicked();
+            resume_unwind(payload);
+        }
     }
 }
 
