@@ -21,7 +21,7 @@
 //! | --- | --- | --- | --- |
 //! | producer, room | (i, -, -, x) | (i+1, -, -, -) | writes slot i; has the turn if x |
 //! | producer, full, may spill | (i, -, -, -) | (i+1, SPILL, -, -) | `spill_from` = i, pushes to the spill |
-//! | producer, SPILL, below the limit | (i, SPILL, -, -) | (i+1, SPILL, -, -) | pushes to the spill |
+//! | producer, SPILL, below its limit | (i, SPILL, -, -) | (i+1, SPILL, -, -) | pushes to the spill |
 //! | producer, full otherwise | unchanged, read again | | refused, or takes the oldest out (below) |
 //! | producer, CLOSED | unchanged | | refused: closed |
 //! | closer | (i, s, -, x) | (i, s, CLOSED, -) | has the turn if x; else the owner will find it |
@@ -39,7 +39,9 @@
 //! | nothing, index > c otherwise | a producer sleeps between its claim and its write | keeps the turn, comes again |
 //!
 //! A spilled message has an index like any other, so the order is that of the claims and nothing is lost between
-//! ring and spill: SPILL falls only with the IDLE that proves every index taken.
+//! ring and spill: SPILL falls only with the IDLE that proves every index taken. A producer that would rather be refused
+//! ([`WhenFull::Refuse`]) has the capacity as its limit there: with room it joins the spill, so that one who waits for
+//! room is let in by the owner's next group and not only by an IDLE after which nobody would wake it.
 //!
 //! # Taking the oldest out
 //!
