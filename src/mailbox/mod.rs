@@ -8,9 +8,11 @@
 //! | [`offer`] | the publisher's side: into the ring, or why not |
 //! | [`room`] | publishers that wait for room |
 //! | [`run`] | the owner's side: groups, handler calls, the end |
+//! | [`dedicated`] | a thread of its own for one mailbox |
 //! | [`reader`] | the owner's side of a stream |
 //! | [`inline`] | a subscription without a mailbox |
 
+pub(crate) mod dedicated;
 pub(crate) mod entry;
 pub(crate) mod filter;
 pub(crate) mod inline;

@@ -3,6 +3,8 @@
 mod builder;
 mod delivery;
 mod handle;
+mod own;
+mod start;
 mod stream;
 
 pub use builder::SubscriptionBuilder;

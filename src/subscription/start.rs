@@ -1,0 +1,231 @@
+//! The calls that finish a builder: whatever was said becomes a member of the topic, visible at once and as a whole.
+
+use super::builder::{CAPACITY_ALLOWED, SubscriptionBuilder};
+use super::own::PanicWatch;
+use super::{Delivery, Stream, Subscription};
+use crate::dispatch::fence::PanicPlace;
+use crate::dispatch::frames;
+use crate::dispatch::job::hold_itself;
+use crate::error::{SubscribeError, check_name};
+use crate::mailbox::{
+    Arrival, Consumer, Dispatch, Handler, Inline, InlineHandler, Mailbox, OnPanic, Profile, Reader, dedicated,
+};
+use crate::message::{Change, EndReason};
+use crate::sync::{Arc, WakerCell};
+use crate::topic::member::{Member, Sink};
+use crate::topic::subscribers::Route;
+use crate::topic::walk::Walk;
+use std::sync::OnceLock;
+
+impl SubscriptionBuilder<'_> {
+    /// Subscribes with a handler that is called by one thread at a time (Serial, Pool, Dedicated).
+    ///
+    /// The handler may do anything on the bus, including ending its own subscription. A panic in it is caught, counted
+    /// and reported to the bus's hook; the subscription goes on, unless [`on_panic`](Self::on_panic) says otherwise. It is dropped after its final call, by the thread
+    /// that made that call.
+    ///
+    /// # Errors
+    ///
+    /// If the name, the capacity or a filter's type is refused, the dispatch is Inline or Stream, the system refuses a
+    /// dedicated thread, or the bus is shut down.
+    pub fn start(
+        self,
+        mut handler: impl FnMut(&Delivery<'_>) + Send + 'static,
+    ) -> Result<Subscription, SubscribeError> {
+        let dispatch = self.dispatch.unwrap_or_default();
+        if matches!(dispatch, Dispatch::Inline | Dispatch::Stream) {
+            return Err(SubscribeError::Dispatch { set: dispatch.name(), call: "start" });
+        }
+        let profile = self.check()?;
+        let topic = self.topic.clone();
+        let watch = self.panic_watch();
+        let call = move |arrival: &Arrival<'_>| watch.call(|| handler(&Delivery::new(arrival, &topic)));
+        self.start_mailbox(profile, dispatch, Box::new(call))
+    }
+
+    fn start_mailbox(
+        self,
+        profile: Profile,
+        dispatch: Dispatch,
+        handler: Handler,
+    ) -> Result<Subscription, SubscribeError> {
+        let exchange = self.topic.core().exchange.clone();
+        let own_thread = dispatch == Dispatch::Dedicated && !exchange.pool.is_manual();
+        let consumer = match dispatch {
+            Dispatch::Serial => Consumer::Serial,
+            Dispatch::Dedicated if own_thread => Consumer::Dedicated(OnceLock::new()),
+            _ => Consumer::Pool(exchange.pool.clone()),
+        };
+        let ending = Member::ending(self.topic.core(), &profile);
+        let (name, id, filter) = (profile.name.clone(), profile.id, self.filter.clone());
+        let mailbox = Arc::new(self.mailbox(profile, consumer));
+        // SAFETY: nobody else has it yet.
+        unsafe { mailbox.arm(handler, ending) };
+        hold_itself(&mailbox);
+        if own_thread {
+            let started = dedicated::start(mailbox.clone(), name.to_string());
+            let (handle, unparker) = started.map_err(|error| {
+                dedicated::release_itself(&mailbox);
+                SubscribeError::Thread(error.to_string())
+            })?;
+            if let Consumer::Dedicated(cell) = mailbox.consumer() {
+                let _ = cell.set(unparker);
+            }
+            exchange.keep_thread(id, handle);
+        }
+        let member = Member::new(self.topic.core().clone(), dispatch, filter, Sink::Mailbox(mailbox));
+        Ok(Subscription::new(self.join_topic(member)))
+    }
+
+    /// Subscribes with a handler that publishers call themselves, inside `publish`. Calls may overlap.
+    ///
+    /// The cheapest dispatch, and the one that every publisher pays for: keep the handler short. Capacity and overflow
+    /// do not apply. Its final message comes from the unsubscribing thread, or from the last publish that was under
+    /// way; until then such a publish may still call it.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    ///
+    /// ```
+    /// # let bus = stasis_bus::Bus::builder().manual().build()?;
+    /// # let (state, topic) = (bus.message_type::<u8>("state")?, bus.topic("calls")?);
+    /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
+    /// let calls = Arc::new(AtomicU32::new(0));
+    /// let counter = calls.clone();
+    /// let _count = topic.subscription("count").accept(&state).inline(move |_| {
+    ///     counter.fetch_add(1, Ordering::Relaxed);
+    /// })?;
+    /// topic.publish(state.message(1));
+    /// assert_eq!(calls.load(Ordering::Relaxed), 1);
+    /// # Ok::<(), stasis_bus::Error>(())
+    /// ```
+    pub fn inline(
+        self,
+        handler: impl Fn(&Delivery<'_>) + Send + Sync + 'static,
+    ) -> Result<Subscription, SubscribeError> {
+        self.expect(Dispatch::Inline, "inline")?;
+        let profile = self.check()?;
+        let topic = self.topic.clone();
+        let watch = self.panic_watch();
+        let call: InlineHandler =
+            Box::new(move |arrival| watch.call(|| handler(&Delivery::new(arrival, &topic))));
+        let ending = Member::ending(self.topic.core(), &profile);
+        let inline = Arc::new(Inline::new(profile, self.filter.clone(), call, ending));
+        let member = Member::new(
+            self.topic.core().clone(),
+            Dispatch::Inline,
+            self.filter.clone(),
+            Sink::Inline(inline),
+        );
+        Ok(Subscription::new(self.join_topic(member)))
+    }
+
+    /// Subscribes without a handler: messages wait until they are read, by a task or a thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn stream(self) -> Result<Stream, SubscribeError> {
+        self.expect(Dispatch::Stream, "stream")?;
+        let profile = self.check()?;
+        let ending = Member::ending(self.topic.core(), &profile);
+        let mailbox = Arc::new(self.mailbox(profile, Consumer::Stream(WakerCell::new())));
+        let reader = Arc::new(Reader::new(mailbox, ending));
+        let member = Member::new(
+            self.topic.core().clone(),
+            Dispatch::Stream,
+            self.filter.clone(),
+            Sink::Stream(reader.clone()),
+        );
+        Ok(Stream::new(self.join_topic(member), reader))
+    }
+
+    fn panic_watch(&self) -> PanicWatch {
+        PanicWatch((self.on_panic == OnPanic::Disconnect).then(|| self.own.clone()))
+    }
+
+    fn mailbox(&self, profile: Profile, consumer: Consumer) -> Mailbox {
+        let clock = self.topic.core().exchange.clock.clone();
+        Mailbox::new(profile, self.overflow, self.capacity, consumer, clock)
+    }
+
+    fn expect(&self, makes: Dispatch, call: &'static str) -> Result<(), SubscribeError> {
+        match self.dispatch {
+            Some(set) if set != makes => Err(SubscribeError::Dispatch { set: set.name(), call }),
+            _ => Ok(()),
+        }
+    }
+
+    fn check(&self) -> Result<Profile, SubscribeError> {
+        check_name(&self.name)?;
+        if let Some(name) = &self.foreign {
+            return Err(SubscribeError::ForeignType(name.clone()));
+        }
+        if !CAPACITY_ALLOWED.contains(&self.capacity) {
+            return Err(SubscribeError::Capacity { value: self.capacity, allowed: CAPACITY_ALLOWED });
+        }
+        let exchange = &self.topic.core().exchange;
+        if !exchange.admits() {
+            return Err(SubscribeError::Closed);
+        }
+        let id = crate::ids::next();
+        Ok(Profile { id, name: self.name.as_str().into(), bus: exchange.id, fence: exchange.fence.clone() })
+    }
+
+    /// Makes the finished subscription visible. Its own `Subscribe` is in before anybody else can reach it.
+    fn join_topic(&self, member: Member) -> Arc<Member> {
+        let member = Arc::new(member);
+        let core = self.topic.core();
+        let change = member.change(Change::Subscribe);
+        let wanted = self.filter.accepts(change.kind());
+        if !matches!(member.sink, Sink::Inline(_)) {
+            core.exchange.remember(member.clone());
+        }
+        match &member.sink {
+            Sink::Inline(inline) => {
+                if wanted {
+                    // SAFETY: nobody else has it yet, so nobody ends it.
+                    let call = || unsafe { inline.call(&change) };
+                    let place = PanicPlace::Handler;
+                    let profile = inline.profile();
+                    frames::enter(profile.bus, profile.id, || {
+                        if profile.fence.run(&profile.name, place, call).is_none() {
+                            inline.count_panic();
+                        }
+                    });
+                }
+                core.add_inline(inline.clone());
+                // Only now: a shutdown ends whom it finds there, and no gate counted the call above.
+                core.exchange.remember(member.clone());
+            }
+            Sink::Mailbox(mailbox) => self.add(mailbox, &change, wanted),
+            Sink::Stream(reader) => self.add(reader.mailbox(), &change, wanted),
+        }
+        member.joined();
+        self.own.is_visible(&member, self.on_panic);
+        Walk::from(core).control(member.id()).publish(change);
+        if !core.exchange.is_open() {
+            self.came_too_late(&member);
+        }
+        member
+    }
+
+    /// Puts the first message in and shows the mailbox; whoever runs it does so after that.
+    fn add(&self, mailbox: &Arc<Mailbox>, change: &crate::Message, wanted: bool) {
+        let turn = wanted && mailbox.begin(change.clone());
+        self.topic.core().add_route(Route { filter: self.filter.clone(), mailbox: mailbox.clone() });
+        if turn && mailbox.pass_turn() {
+            self.topic.core().exchange.pool.flush();
+        }
+    }
+
+    /// The bus ended meanwhile, and may not have seen this one.
+    fn came_too_late(&self, member: &Member) {
+        let exchange = &self.topic.core().exchange;
+        if exchange.is_over() && member.end(EndReason::ShutDown) {
+            // The workers may have left: then nobody else brings it to its end.
+            exchange.pool.run_until_idle();
+        }
+    }
+}
