@@ -41,6 +41,11 @@ pub use subscription::{
 };
 pub use topic::{Forward, Refusal, Report, Topic};
 
+// The blocks of Rust in the pages of docs/ are compiled and run.
+#[cfg(all(doctest, feature = "json"))]
+#[doc = include_str!("../docs/MIGRATING.md")]
+mod migrating {}
+
 // Inside the crate, because what is modelled is private: see loom_tests/README.md.
 #[cfg(all(test, bus_loom))]
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
