@@ -39,7 +39,11 @@ fn unseen() -> Line {
 }
 
 fn run(file: Option<&Path>, out: Option<&Path>) -> Result<Told, Failure> {
-    let options = Options { file: file.map(Path::to_owned), out: out.map(Path::to_owned) };
+    let options = Options {
+        files: file.map(Path::to_owned).into_iter().collect(),
+        out: out.map(Path::to_owned),
+        ..Options::default()
+    };
     replay(&options, unseen(), |_| Ok(()))
 }
 

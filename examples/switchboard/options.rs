@@ -1,134 +1,174 @@
 //! The command line.
 
-use std::ffi::{OsStr, OsString};
+mod parse;
+
+pub(crate) use parse::parse;
+
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where the secret of `--user` is looked for: a command line can be read by everybody.
+pub(crate) const SECRET: &str = "STASIS_AMI_SECRET";
 
 pub(crate) const USAGE: &str = "\
-usage: switchboard [FILE.ami|FILE.ami.gz] [--out DIR]
+usage: switchboard [board] [FILE ...] [--speed N] [--rounds N|forever] [--until SECONDS]
+                   [--ami ADDR] [--out DIR] [--slow NAME=TIME] [--stall NAME] [--panic NAME=PERCENT]
+       switchboard [board] --live HOST:PORT --user U [--until SECONDS] [--ami ADDR] ...
 
-Replays a recording of an Asterisk manager (AMI) event stream through the bus, and rebuilds the
-call detail records (CDR) that Asterisk made of the same calls. Without FILE it takes the recording
-that comes with it. If Master{X}.csv lies beside events{X}.ami, the rows are compared with it.
+Replays recordings of Asterisk manager (AMI) event streams through the bus, one after the other, and
+rebuilds the call detail records (CDR) that Asterisk made of the same calls. Without FILE it takes the
+recording that comes with it. If Master{X}.csv lies beside events{X}.ami, the rows are compared with it.
+As fast as it can, if no speed is given; nothing is lost either way.
 
-  --out DIR   writes cdr.csv, feed.ami, journal.jsonl and report.json there
-  --help      prints this
+  board            shows the calls and the bus while they run (on a terminal)
+  --speed N        N seconds of the recording in one second: 1, 0.5, 20
+  --rounds N       plays everything N times, or `forever`; each round has ids and times of its own
+  --until SECONDS  stops at that second of recorded time
+  --live HOST:PORT follows a running Asterisk instead, as manager --user U; the secret is taken from
+                   the environment variable STASIS_AMI_SECRET
+  --ami ADDR       serves the events to manager clients on this machine: PORT or 127.0.0.1:PORT
+  --out DIR        writes cdr.csv, feed.ami, journal.jsonl and report.json there
+  --help           prints this
+
+Faults to watch; NAME is a consumer: cdr, feed or journal. It loses messages, the others none:
+  --slow cdr=5ms       it sleeps that long at each message
+  --stall feed         it stands still until all is over
+  --panic journal=0.1% it panics at so many of its messages
 
 Ctrl-C ends the replay: what was read is handled, and the summary follows. A second one ends at once.
 ";
 
 /// What the user wants.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Command {
     Help,
-    Replay(Options),
+    Run(Box<Options>),
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Options {
-    /// None: the recording that comes with the program.
-    pub(crate) file: Option<PathBuf>,
+    pub(crate) view: View,
+    /// Recordings in the order of play. None: the one that comes with the program.
+    pub(crate) files: Vec<PathBuf>,
+    /// A running Asterisk instead of recordings.
+    pub(crate) live: Option<Live>,
+    pub(crate) speed: Option<Speed>,
+    pub(crate) rounds: Rounds,
+    /// Recorded time after the first event.
+    pub(crate) until: Option<Duration>,
+    /// A loopback address; port 0 leaves the choice to the system.
+    pub(crate) ami: Option<SocketAddr>,
     pub(crate) out: Option<PathBuf>,
+    pub(crate) faults: Faults,
 }
 
-/// Why the command line makes no sense.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Mistake {
-    Unknown(OsString),
-    NoFolder,
-    TwoFolders,
-    TwoFiles(OsString),
-    EmptyName,
+/// What is shown while it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum View {
+    #[default]
+    Line,
+    Board,
 }
 
-pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Mistake> {
-    let (mut options, mut arguments) = (Options::default(), arguments.into_iter());
-    let mut only_files = false;
-    while let Some(argument) = arguments.next() {
-        let text = argument.to_string_lossy();
-        match text.as_ref() {
-            _ if only_files => options.set_file(argument)?,
-            "--" => only_files = true,
-            "--help" | "-h" => return Ok(Command::Help),
-            "--out" => options.set_out(arguments.next())?,
-            _ if text.starts_with("--out=") => options.set_out(after_equals(&argument))?,
-            _ if text.starts_with('-') => return Err(Mistake::Unknown(argument)),
-            _ => options.set_file(argument)?,
-        }
+/// How many seconds of the recording pass in one second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Speed(pub(crate) f64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rounds {
+    Times(u32),
+    Forever,
+}
+
+/// Who to ask for events, and as whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Live {
+    /// A name or an address; one of version 6 without its brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) user: String,
+    pub(crate) secret: Secret,
+}
+
+/// Is not printed by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(pub(crate) String);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Consumer {
+    Cdr,
+    Feed,
+    Journal,
+}
+
+/// What the user wants to go wrong, for each consumer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Faults([Fault; 3]);
+
+/// What is to go wrong in one consumer.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Fault {
+    /// It sleeps at each message.
+    pub(crate) slow: Option<Duration>,
+    /// It stands still until the end.
+    pub(crate) stalls: bool,
+    /// At how many of a hundred messages it panics.
+    pub(crate) panic_percent: Option<f64>,
+}
+
+impl Default for Rounds {
+    fn default() -> Self {
+        Self::Times(1)
     }
-    Ok(Command::Replay(options))
 }
 
-/// A name that is not UTF-8 has to stand alone, after `--out`.
-fn after_equals(argument: &OsStr) -> Option<OsString> {
-    argument.to_str()?.strip_prefix("--out=").map(OsString::from)
-}
-
-impl Options {
-    fn set_file(&mut self, name: OsString) -> Result<(), Mistake> {
-        match &self.file {
-            _ if name.is_empty() => return Err(Mistake::EmptyName),
-            Some(_) => return Err(Mistake::TwoFiles(name)),
-            None => self.file = Some(name.into()),
-        }
-        Ok(())
-    }
-
-    fn set_out(&mut self, name: Option<OsString>) -> Result<(), Mistake> {
-        let name = name.filter(|name| !name.is_empty()).ok_or(Mistake::NoFolder)?;
-        match self.out.replace(name.into()) {
-            Some(_) => Err(Mistake::TwoFolders),
-            None => Ok(()),
-        }
-    }
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Rounds {
+    /// Whether there is a round of that number, from 1.
+    pub(crate) fn has(self, round: u32) -> bool {
         match self {
-            Self::Unknown(name) => write!(f, "unknown option {name:?}"),
-            Self::NoFolder => f.write_str("--out needs the name of a folder"),
-            Self::TwoFolders => f.write_str("--out is given twice"),
-            Self::TwoFiles(name) => write!(f, "one recording at a time: {name:?} is one too many"),
-            Self::EmptyName => f.write_str("the recording's name is empty"),
+            Self::Times(times) => round <= times,
+            Self::Forever => true,
         }
     }
 }
 
-impl std::error::Error for Mistake {}
+impl Consumer {
+    pub(crate) const ALL: [Self; 3] = [Self::Cdr, Self::Feed, Self::Journal];
+
+    /// The name of its subscription.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Cdr => "cdr",
+            Self::Feed => "feed",
+            Self::Journal => "journal",
+        }
+    }
+}
+
+impl Faults {
+    pub(crate) fn of(&self, consumer: Consumer) -> Fault {
+        self.0[consumer as usize]
+    }
+
+    pub(crate) fn of_mut(&mut self, consumer: Consumer) -> &mut Fault {
+        &mut self.0[consumer as usize]
+    }
+}
+
+impl Fault {
+    /// Whether it keeps the consumer from its messages: then it must not hold up the others.
+    pub(crate) fn delays(&self) -> bool {
+        self.stalls || self.slow.is_some()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn told(arguments: &[&str]) -> String {
-        match parse(arguments.iter().map(OsString::from)) {
-            Ok(Command::Help) => "help".to_owned(),
-            Ok(Command::Replay(Options { file, out })) => {
-                let name = |path: Option<PathBuf>| path.map_or("-".into(), |path| path.display().to_string());
-                format!("{} to {}", name(file), name(out))
-            }
-            Err(mistake) => mistake.to_string(),
-        }
-    }
-
-    #[test]
-    fn takes_a_file_and_a_folder_in_any_order() {
-        assert_eq!(told(&[]), "- to -");
-        assert_eq!(told(&["a.ami", "--out", "d"]), "a.ami to d");
-        assert_eq!(told(&["--out=d", "a.ami"]), "a.ami to d");
-        assert_eq!(told(&["--", "--out"]), "--out to -");
-        assert_eq!(told(&["a.ami", "--help"]), "help");
-    }
-
-    #[test]
-    fn says_what_is_wrong() {
-        assert_eq!(told(&["--fast"]), "unknown option \"--fast\"");
-        assert_eq!(told(&["-"]), "unknown option \"-\"");
-        assert_eq!(told(&["--out"]), "--out needs the name of a folder");
-        assert_eq!(told(&["--out="]), "--out needs the name of a folder");
-        assert_eq!(told(&["--out", "a", "--out", "b"]), "--out is given twice");
-        assert_eq!(told(&["a", "b"]), "one recording at a time: \"b\" is one too many");
-        assert_eq!(told(&[""]), "the recording's name is empty");
-    }
-}
+mod tests;
