@@ -6,6 +6,8 @@
 //! when another party joins its bridge; it ends when its dial fails, when one of the two leaves
 //! the bridge, or when the channel hangs up. The rows appear when the channel hangs up.
 //!
+//! All rules, those of conferences, parking and transfers as well, are written down in `RULES.md`.
+//!
 //! The engine knows nothing but the values that it is given, in the order of the stream.
 
 mod bridge;

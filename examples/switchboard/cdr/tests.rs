@@ -276,3 +276,152 @@ fn a_destination_is_the_one_outside_of_subroutines() {
         assert_eq!(derived.iter().map(|row| row.dst.as_str()).collect::<Vec<_>>(), [exten], "{script}");
     }
 }
+
+/// A queue answers its caller before any agent does.
+#[test]
+fn a_failed_dial_decides_before_an_answer_does() {
+    for (status, disposition) in [
+        ("NOANSWER", "NO ANSWER"),
+        ("CANCEL", "NO ANSWER"),
+        ("BUSY", "BUSY"),
+        ("CHANUNAVAIL", "FAILED"),
+        ("CONGESTION", "FAILED"),
+    ] {
+        let derived = play(&format!(
+            "1 Newchannel a+
+             1 Newexten a+ Application=Queue
+             2 Newchannel b
+             2 DialBegin a+ Dest=b
+             5 DialEnd a+ Dest=b DialStatus={status}
+             6 Hangup b Cause=16
+             7 Hangup a+ Cause=16"
+        ));
+        assert_eq!(
+            derived.iter().map(short).collect::<Vec<_>>(),
+            [format!("X/a>X/b Queue 1-5 {disposition}")]
+        );
+        assert!(derived[0].answer.is_some(), "the caller was up");
+    }
+}
+
+#[test]
+fn a_row_of_a_second_dial_has_the_latest_application() {
+    let script = |second: &str| {
+        play(&format!(
+            "1 Newchannel a+ Exten=5 Priority=1
+             1 Newexten a+ Application=Queue AppData=sales Exten=5 Priority=1
+             2 Newchannel b
+             2 DialBegin a+ Dest=b Exten=5 Priority=1
+             3 DialEnd a+ Dest=b DialStatus=NOANSWER Exten=5 Priority=1
+             3 Newexten a+ {second} Exten=5 Priority=1
+             4 Newchannel c
+             4 DialBegin a+ Dest=c Exten=5 Priority=1
+             5 Newexten a+ Application=Wait AppData=9 Exten=5 Priority=1
+             6 DialEnd a+ Dest=c DialStatus=BUSY Exten=5 Priority=1
+             7 Hangup a+ Exten=5"
+        ))
+    };
+    let told = |row: &Row| format!("{} {}", row.last_app, row.last_data);
+    let derived = script("Application=Dial AppData=X/c");
+    assert_eq!(derived.iter().map(told).collect::<Vec<_>>(), ["Queue sales", "Dial X/c"]);
+    // What a channel shows while it is dialled is none.
+    let derived = script("Application=AppQueue AppData=(Outgoing)");
+    assert_eq!(derived.iter().map(told).collect::<Vec<_>>(), ["Queue sales", "Queue sales"]);
+}
+
+#[test]
+fn what_a_dialled_channel_shows_is_no_dialplan() {
+    let derived = |app: &str| {
+        play_short(&format!(
+            "1 Newchannel a+
+             1 Newexten a+ Application=Queue
+             1 Newchannel b
+             1 Newexten b Application={app}
+             2 DialBegin a+ Dest=b
+             3 DialEnd a+ Dest=b+ DialStatus=ANSWER
+             3 BridgeEnter b+ BridgeUniqueid=B
+             3 BridgeEnter a+ BridgeUniqueid=B
+             8 BridgeLeave b+ BridgeUniqueid=B
+             8 Hangup b+
+             9 Hangup a+"
+        ))
+    };
+    for app in ["AppDial", "AppQueue"] {
+        assert_eq!(derived(app), ["X/a>X/b Queue 1-8 ANSWERED"]);
+    }
+    assert_eq!(derived("Playback").len(), 2, "dialplan of its own makes it a caller");
+}
+
+/// Each pair has a row, that of the older; who comes last has one alone, up to his coming.
+#[test]
+fn each_pair_in_a_conference_has_a_row() {
+    let derived = play_short(
+        "1 Newchannel a+
+         1 Newexten a+ Application=ConfBridge
+         2 BridgeEnter a+ BridgeUniqueid=C
+         3 Newchannel b+
+         3 Newexten b+ Application=ConfBridge
+         4 BridgeEnter b+ BridgeUniqueid=C
+         5 Newchannel c+
+         5 Newexten c+ Application=ConfBridge
+         6 BridgeEnter c+ BridgeUniqueid=C
+         8 BridgeLeave a+ BridgeUniqueid=C
+         8 Hangup a+
+         9 BridgeLeave b+ BridgeUniqueid=C
+         9 Hangup b+
+         9 BridgeLeave c+ BridgeUniqueid=C
+         9 Hangup c+",
+    );
+    let expected = [
+        "X/a>X/b ConfBridge 1-8 ANSWERED",
+        "X/a>X/c ConfBridge 2-8 ANSWERED",
+        "X/b>X/c ConfBridge 3-9 ANSWERED",
+        "X/c> ConfBridge 5-6 ANSWERED",
+    ];
+    assert_eq!(derived, expected);
+}
+
+#[test]
+fn a_parked_party_waits_in_a_row_of_its_own_until_it_is_fetched() {
+    let derived = play(
+        "1 Newchannel a+
+         1 Newexten a+ Application=Park AppData=x
+         2 BridgeEnter a+ BridgeUniqueid=P BridgeType=parking
+         2 ParkedCall ParkeeChannel=X/a ParkeeUniqueid=a ParkeeChannelState=6 Parkinglot=lot ParkingSpace=701
+         3 Newchannel b+
+         3 BridgeEnter b+ BridgeUniqueid=P BridgeType=parking
+         7 BridgeLeave a+ BridgeUniqueid=P BridgeType=parking
+         9 Hangup a+",
+    );
+    assert_eq!(derived.iter().map(short).collect::<Vec<_>>(), ["X/a> Park 1-7 ANSWERED"]);
+    assert_eq!(derived[0].last_data, "lot:701");
+}
+
+/// Here without dialplan of its own: it is parked by the one who talked to it.
+#[test]
+fn who_is_sent_elsewhere_blindly_is_a_caller_from_then_on() {
+    let derived = |transfer: &str| {
+        play_short(&format!(
+            "1 Newchannel a+
+             1 Newexten a+ Application=Dial
+             1 Newchannel b
+             1 DialBegin a+ Dest=b
+             2 DialEnd a+ Dest=b+ DialStatus=ANSWER
+             2 BridgeEnter b+ BridgeUniqueid=B
+             2 BridgeEnter a+ BridgeUniqueid=B
+             {transfer}
+             5 BridgeLeave b+ BridgeUniqueid=B
+             5 BridgeEnter b+ BridgeUniqueid=P BridgeType=parking
+             5 BridgeLeave a+ BridgeUniqueid=B
+             5 Hangup a+
+             8 BridgeLeave b+ BridgeUniqueid=P BridgeType=parking
+             9 Hangup b+"
+        ))
+    };
+    let by = "TransfererChannel=X/a TransfererUniqueid=a TransfererChannelState=6";
+    let whom = "TransfereeChannel=X/b TransfereeUniqueid=b TransfereeChannelState=6";
+    let blind = derived(&format!("4 BlindTransfer {by} {whom}"));
+    assert_eq!(blind, ["X/a>X/b Dial 1-5 ANSWERED", "X/b>  5-8 ANSWERED"]);
+    let attended = derived(&format!("4 AttendedTransfer Orig{by} {whom}"));
+    assert_eq!(attended, ["X/a>X/b Dial 1-5 ANSWERED"], "the event itself changes nothing");
+}
