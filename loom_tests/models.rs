@@ -113,7 +113,7 @@ fn pool() -> Arc<Pool> {
 
 fn ending() -> Ending {
     let farewell = kind::<()>();
-    Ending { farewell: Box::new(move |_| farewell.message(())), forget: Box::new(|| {}) }
+    Ending { farewell: Box::new(move |_| farewell.message(())), on_end: None, forget: Box::new(|| {}) }
 }
 
 /// A mailbox of no topic, without a handler.

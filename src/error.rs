@@ -134,6 +134,15 @@ pub enum SubscribeError {
         /// What the call makes.
         call: &'static str,
     },
+    /// An option that does not go with this finishing call.
+    Unsuitable {
+        /// Which option.
+        option: &'static str,
+        /// Which call.
+        call: &'static str,
+        /// What goes with it.
+        allowed: &'static str,
+    },
     /// The system refused to start the thread.
     Thread(String),
     /// The bus is shut down.
@@ -155,6 +164,9 @@ impl fmt::Display for SubscribeError {
                 "dispatch is {set}, but {call}() was called; start() makes serial, pool and dedicated \
                  subscriptions, inline() inline ones, stream() streams"
             ),
+            Self::Unsuitable { option, call, allowed } => {
+                write!(f, "{option} does not go with {call}(): {allowed}")
+            }
             Self::Thread(why) => write!(f, "the system refused a thread for the subscription: {why}"),
             Self::Closed => f.write_str("the bus is shut down"),
         }

@@ -12,6 +12,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub enum PanicPlace {
     /// A subscription's handler.
     Handler,
+    /// What was given to [`SubscriptionBuilder::on_end`](crate::SubscriptionBuilder::on_end).
+    OnEnd,
     /// The drop of a handler, after the subscription's final message.
     HandlerDrop,
     /// A waker of a stream.

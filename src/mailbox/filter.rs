@@ -5,14 +5,14 @@ use crate::message::kind::Kind;
 use crate::sync::Arc;
 
 /// Nothing set: everything. Else: a type of the set, *or* a type with one of the forms.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Filter {
     #[default]
     All,
     Some(Arc<Accept>),
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Accept {
     /// A bit per type number.
     types: Vec<u64>,
@@ -30,6 +30,13 @@ impl Filter {
 
     pub(crate) fn is_all(&self) -> bool {
         matches!(self, Self::All)
+    }
+
+    /// This type and nothing else.
+    pub(crate) fn of_type(id: u32) -> Self {
+        let mut filter = Self::All;
+        filter.add_type(id);
+        filter
     }
 
     /// Also this type.

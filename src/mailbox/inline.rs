@@ -4,8 +4,7 @@
 //! handlers are called by walks that are counted there, and the final call is made by whoever finds the gate closed
 //! and empty.
 
-use super::{Arrival, Filter, Profile, run::Ending};
-use crate::dispatch::fence::PanicPlace;
+use super::{Arrival, Ending, Filter, Profile, Told};
 use crate::dispatch::frames;
 use crate::dispatch::latch::Latch;
 use crate::message::{EndReason, Message};
@@ -81,7 +80,7 @@ impl Inline {
         self.handler.with(|handler| {
             // SAFETY: inside the gate the handler is only read.
             if let Some(handler) = unsafe { &*handler } {
-                handler(&Arrival { message, missed: 0, seq: 0, end: None });
+                handler(&Arrival { message, told: Told::default() });
             }
         });
     }
@@ -110,19 +109,13 @@ impl Inline {
         let handler = self.handler.with_mut(|handler| unsafe { (*handler).take() });
         // SAFETY: as above.
         let ending = self.ending.with_mut(|ending| unsafe { (*ending).take() });
-        let (fence, name) = (&self.profile.fence, &self.profile.name);
         frames::enter(self.profile.bus, self.profile.id, || {
             if let (Some(handler), Some(ending)) = (handler, ending) {
                 // ORDERING(inline.end): Acquire; pairs with the AcqRel in `close`.
                 let reason = EndReason::from_code(self.end.load(Ordering::Acquire));
-                let reason = reason.unwrap_or(EndReason::ShutDown);
-                let message = (ending.farewell)(reason);
-                let arrival = Arrival { message: &message, missed: 0, seq: 0, end: Some(reason) };
-                if fence.run(name, PanicPlace::Handler, || handler(&arrival)).is_none() {
-                    self.count_panic();
-                }
-                fence.run(name, PanicPlace::HandlerDrop, || drop(handler));
-                (ending.forget)();
+                let told = Told { end: Some(reason.unwrap_or(EndReason::ShutDown)), ..Told::default() };
+                let panics = ending.run(&self.profile, told, handler);
+                self.panics.fetch_add(panics, Ordering::Relaxed);
             }
         });
         self.done.set(());

@@ -8,11 +8,13 @@
 //! | [`offer`] | the publisher's side: into the ring, or why not |
 //! | [`room`] | publishers that wait for room |
 //! | [`run`] | the owner's side: groups, handler calls, the end |
+//! | [`ending`] | the final message, and what follows it |
 //! | [`dedicated`] | a thread of its own for one mailbox |
 //! | [`reader`] | the owner's side of a stream |
 //! | [`inline`] | a subscription without a mailbox |
 
 pub(crate) mod dedicated;
+pub(crate) mod ending;
 pub(crate) mod entry;
 pub(crate) mod filter;
 pub(crate) mod inline;
@@ -22,14 +24,15 @@ pub(crate) mod reader;
 pub(crate) mod room;
 pub(crate) mod run;
 
+pub(crate) use ending::{Ending, OnEnd};
 pub(crate) use entry::{Entry, Receipt, SyncOutcome};
 pub(crate) use filter::Filter;
 pub(crate) use inline::{Inline, InlineHandler};
 pub(crate) use offer::{Offer, Patience};
 pub use policy::{Dispatch, Grow, OnPanic, Overflow};
 pub(crate) use reader::{Next, Reader};
+pub(crate) use run::Handler;
 use run::Work;
-pub(crate) use run::{Ending, Handler};
 
 use crate::dispatch::fence::Fence;
 use crate::dispatch::latch::Latch;
@@ -47,6 +50,12 @@ use std::sync::OnceLock;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival<'a> {
     pub(crate) message: &'a Message,
+    pub(crate) told: Told,
+}
+
+/// What the handler is told with a message.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Told {
     /// Lost since the previous one.
     pub(crate) missed: u64,
     /// Its position in this subscription.

@@ -10,9 +10,9 @@
 //!
 //! Its position sits behind a lock that covers moves only, so that a shutdown can throw a queue away that nobody reads.
 
+use super::ending::Forget;
 use super::entry::Entry;
-use super::run::{Ending, Forget};
-use super::{Consumer, Mailbox};
+use super::{Consumer, Ending, Mailbox, Told};
 use crate::message::{EndReason, Message};
 use crate::queue::{GROUP, Group, Taken};
 use crate::sync::{Arc, Mutex, thread};
@@ -21,9 +21,7 @@ use std::task::{Poll, Waker};
 /// One thing read.
 pub(crate) struct Item {
     pub(crate) message: Message,
-    pub(crate) missed: u64,
-    pub(crate) seq: u64,
-    pub(crate) end: Option<EndReason>,
+    pub(crate) told: Told,
 }
 
 /// What a look found.
@@ -147,18 +145,15 @@ impl Reader {
             Entry::Plain(message) => message,
             awaited => place.last.insert(awaited).message().clone(),
         };
-        Some(Item { message, missed, seq, end: None })
+        Some(Item { message, told: Told { missed, seq, end: None } })
     }
 
     fn read_end(&self, place: &mut Place, evicted: u64) -> (Next, Option<Forget>) {
-        let Some(Ending { farewell, forget }) = place.ending.take() else {
+        let Some(Ending { farewell, forget, .. }) = place.ending.take() else {
             return (Next::Over, None);
         };
-        let reason = self.mailbox.end_reason();
-        let message = farewell(reason);
-        let arrival = self.mailbox.last_arrival(&message, reason, evicted + place.missed);
-        let (missed, seq) = (arrival.missed, arrival.seq);
-        let item = Item { message, missed, seq, end: Some(reason) };
+        let told = self.mailbox.last_told(evicted + place.missed);
+        let item = Item { message: farewell(self.mailbox.end_reason()), told };
         (Next::Item(item), Some(forget))
     }
 

@@ -1,11 +1,10 @@
 //! The owner's side of a mailbox: groups out of the ring, handler calls, the end.
 
 use super::entry::Entry;
-use super::{Arrival, Mailbox, Overflow};
+use super::{Arrival, Ending, Mailbox, Overflow, Told};
 use crate::dispatch::fence::PanicPlace;
 use crate::dispatch::frames;
 use crate::dispatch::job::{After, Budget, Job};
-use crate::message::{EndReason, Message};
 use crate::queue::{GROUP, Group, Taken};
 use crate::sync::atomic::Ordering;
 use crate::sync::hint;
@@ -26,17 +25,6 @@ pub(crate) struct Work {
     /// How many messages the next group may have; 0: as many as there are.
     group: usize,
 }
-
-/// What the end needs from the layers above.
-pub(crate) struct Ending {
-    /// Makes the final message.
-    pub(crate) farewell: Farewell,
-    /// Lets the bus forget the subscription.
-    pub(crate) forget: Forget,
-}
-
-pub(crate) type Farewell = Box<dyn FnOnce(EndReason) -> Message + Send>;
-pub(crate) type Forget = Box<dyn FnOnce() + Send>;
 
 impl Mailbox {
     /// Gives it its handler, before it is visible to anybody.
@@ -125,7 +113,8 @@ impl Mailbox {
             let seq = cursor.seq;
             self.delay.reached(seq, || self.clock.monotonic_ns());
             let missed = std::mem::take(&mut cursor.missed) + self.take_pending();
-            handler(&Arrival { message: entry.message(), missed, seq, end: None });
+            let told = Told { missed, seq, end: None };
+            handler(&Arrival { message: entry.message(), told });
             cursor.next();
         }
     }
@@ -163,31 +152,19 @@ impl Mailbox {
     #[cold]
     fn finish(&self, work: &mut Work, evicted: u64) {
         let Work { handler, ending, .. } = std::mem::take(work);
-        let (fence, name) = (&self.profile.fence, &self.profile.name);
         frames::enter(self.profile.bus, self.profile.id, || {
-            if let (Some(mut handler), Some(ending)) = (handler, ending) {
-                let reason = self.end_reason();
-                let message = (ending.farewell)(reason);
-                let arrival = self.last_arrival(&message, reason, evicted);
-                if fence.run(name, PanicPlace::Handler, || handler(&arrival)).is_none() {
-                    self.losses.panics.fetch_add(1, Ordering::Relaxed);
-                }
-                fence.run(name, PanicPlace::HandlerDrop, || drop(handler));
-                (ending.forget)();
+            if let (Some(handler), Some(ending)) = (handler, ending) {
+                let panics = ending.run(&self.profile, self.last_told(evicted), handler);
+                self.losses.panics.fetch_add(panics, Ordering::Relaxed);
             }
         });
         self.done.set(());
     }
 
     /// What is told with the final message.
-    pub(super) fn last_arrival<'a>(
-        &self,
-        message: &'a Message,
-        reason: EndReason,
-        evicted: u64,
-    ) -> Arrival<'a> {
+    pub(super) fn last_told(&self, evicted: u64) -> Told {
         let missed = evicted + self.take_pending();
-        Arrival { message, missed, seq: self.ring.accepted(), end: Some(reason) }
+        Told { missed, seq: self.ring.accepted(), end: Some(self.end_reason()) }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::own::Own;
 use super::{Delivery, Subscription};
 use crate::error::SubscribeError;
-use crate::mailbox::{Dispatch, Filter, OnPanic, Overflow};
+use crate::mailbox::{Dispatch, Filter, OnEnd, OnPanic, Overflow};
 use crate::message::{Formatters, MessageType};
 use crate::sync::Arc;
 use crate::topic::Topic;
@@ -17,8 +17,8 @@ const CAPACITY_DEFAULT: usize = 1024;
 
 /// A subscription in the making: filter, dispatch, capacity and policy, then a handler.
 ///
-/// Nothing is visible before the finishing call ([`start`](Self::start), [`inline`](Self::inline) or
-/// [`stream`](Self::stream)); then all of it is, at once. The subscription's first message is its own
+/// Nothing is visible before the finishing call ([`start`](Self::start), [`start_typed`](Self::start_typed),
+/// [`inline`](Self::inline), [`inline_typed`](Self::inline_typed) or [`stream`](Self::stream)); then all of it is, at once. The subscription's first message is its own
 /// [`SubscriptionChange`](crate::SubscriptionChange) of kind `Subscribe` (if its filter wants that type); the others on
 /// the topic, and on those it forwards to, are told as well.
 ///
@@ -29,6 +29,7 @@ const CAPACITY_DEFAULT: usize = 1024;
 /// | [`capacity`](Self::capacity) | 1,024 messages, exact |
 /// | [`overflow`](Self::overflow) | [`Overflow::Grow`], up to 1,048,576 messages more |
 /// | [`on_panic`](Self::on_panic) | [`OnPanic::Continue`] |
+/// | [`on_end`](Self::on_end) | (nothing) |
 ///
 /// ```
 /// use stasis_bus::{Bus, Dispatch, Overflow};
@@ -61,6 +62,7 @@ pub struct SubscriptionBuilder<'a> {
     pub(super) capacity: usize,
     pub(super) overflow: Overflow,
     pub(super) on_panic: OnPanic,
+    pub(super) on_end: Option<OnEnd>,
     pub(super) own: Arc<Own>,
 }
 
@@ -76,6 +78,7 @@ impl Topic {
             capacity: CAPACITY_DEFAULT,
             overflow: Overflow::default(),
             on_panic: OnPanic::default(),
+            on_end: None,
             own: Arc::default(),
         }
     }

@@ -1,29 +1,30 @@
 //! What a handler gets.
 
-use crate::mailbox::Arrival;
+use crate::mailbox::{Arrival, Told};
 use crate::message::{EndReason, Message, MessageType};
 use crate::topic::Topic;
 
 /// One message on its way into a handler, with what the handler should know about it.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivery<'a> {
-    arrival: &'a Arrival<'a>,
+    message: &'a Message,
+    told: &'a Told,
     topic: &'a Topic,
 }
 
 impl<'a> Delivery<'a> {
     pub(super) fn new(arrival: &'a Arrival<'a>, topic: &'a Topic) -> Self {
-        Self { arrival, topic }
+        Self { message: arrival.message, told: &arrival.told, topic }
     }
 
     /// The message. Clone it to keep it.
     pub fn message(&self) -> &'a Message {
-        self.arrival.message
+        self.message
     }
 
     /// Its value, if it is of this type. Shorthand for [`MessageType::read`].
     pub fn read<T: Send + Sync + 'static>(&self, kind: &MessageType<T>) -> Option<&'a T> {
-        kind.read(self.arrival.message)
+        kind.read(self.message)
     }
 
     /// The topic that was subscribed to (the message may have come there by a forward).
@@ -36,23 +37,23 @@ impl<'a> Delivery<'a> {
     /// With [`DropOldest`](crate::Overflow::DropOldest) they were lost exactly here; with the other policies
     /// somewhere between the previous message and a little after this one.
     pub fn missed(&self) -> u64 {
-        self.arrival.missed
+        self.told.missed
     }
 
     /// The message's position in this subscription, counted from 0. A gap means that
     /// [`DropOldest`](crate::Overflow::DropOldest) lost messages there; what other policies refuse has no position.
     /// Always 0 for an inline subscription, whose calls have no order.
     pub fn seq(&self) -> u64 {
-        self.arrival.seq
+        self.told.seq
     }
 
     /// Whether this is the last call: the subscription has ended.
     pub fn is_final(&self) -> bool {
-        self.arrival.end.is_some()
+        self.told.end.is_some()
     }
 
     /// Why the subscription has ended, on its final message.
     pub fn end(&self) -> Option<EndReason> {
-        self.arrival.end
+        self.told.end
     }
 }

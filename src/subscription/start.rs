@@ -8,7 +8,8 @@ use crate::dispatch::frames;
 use crate::dispatch::job::hold_itself;
 use crate::error::{SubscribeError, check_name};
 use crate::mailbox::{
-    Arrival, Consumer, Dispatch, Handler, Inline, InlineHandler, Mailbox, OnPanic, Profile, Reader, dedicated,
+    Arrival, Consumer, Dispatch, Ending, Handler, Inline, InlineHandler, Mailbox, OnPanic, Profile, Reader,
+    dedicated,
 };
 use crate::message::{Change, EndReason};
 use crate::sync::{Arc, WakerCell};
@@ -21,8 +22,8 @@ impl SubscriptionBuilder<'_> {
     /// Subscribes with a handler that is called by one thread at a time (Serial, Pool, Dedicated).
     ///
     /// The handler may do anything on the bus, including ending its own subscription. A panic in it is caught, counted
-    /// and reported to the bus's hook; the subscription goes on, unless [`on_panic`](Self::on_panic) says otherwise. It is dropped after its final call, by the thread
-    /// that made that call.
+    /// and reported to the bus's hook; the subscription goes on, unless [`on_panic`](Self::on_panic) says otherwise. It
+    /// is dropped after its final call, by the thread that made that call.
     ///
     /// # Errors
     ///
@@ -32,23 +33,26 @@ impl SubscriptionBuilder<'_> {
         self,
         mut handler: impl FnMut(&Delivery<'_>) + Send + 'static,
     ) -> Result<Subscription, SubscribeError> {
-        let dispatch = self.dispatch.unwrap_or_default();
-        if matches!(dispatch, Dispatch::Inline | Dispatch::Stream) {
-            return Err(SubscribeError::Dispatch { set: dispatch.name(), call: "start" });
-        }
-        let profile = self.check()?;
         let topic = self.topic.clone();
-        let watch = self.panic_watch();
-        let call = move |arrival: &Arrival<'_>| watch.call(|| handler(&Delivery::new(arrival, &topic)));
-        self.start_mailbox(profile, dispatch, Box::new(call))
+        self.start_each("start", move |arrival| handler(&Delivery::new(arrival, &topic)))
     }
 
-    fn start_mailbox(
+    /// Subscribes with a handler of single messages.
+    pub(super) fn start_each(
         self,
-        profile: Profile,
-        dispatch: Dispatch,
-        handler: Handler,
+        call: &'static str,
+        mut handler: impl FnMut(&Arrival<'_>) + Send + 'static,
     ) -> Result<Subscription, SubscribeError> {
+        let watch = self.panic_watch();
+        self.start_mailbox(call, Box::new(move |arrival| watch.call(|| handler(arrival))))
+    }
+
+    fn start_mailbox(mut self, call: &'static str, handler: Handler) -> Result<Subscription, SubscribeError> {
+        let dispatch = self.dispatch.unwrap_or_default();
+        if matches!(dispatch, Dispatch::Inline | Dispatch::Stream) {
+            return Err(SubscribeError::Dispatch { set: dispatch.name(), call });
+        }
+        let profile = self.check()?;
         let exchange = self.topic.core().exchange.clone();
         let own_thread = dispatch == Dispatch::Dedicated && !exchange.pool.is_manual();
         let consumer = match dispatch {
@@ -56,7 +60,7 @@ impl SubscriptionBuilder<'_> {
             Dispatch::Dedicated if own_thread => Consumer::Dedicated(OnceLock::new()),
             _ => Consumer::Pool(exchange.pool.clone()),
         };
-        let ending = Member::ending(self.topic.core(), &profile);
+        let ending = self.ending(&profile);
         let (name, id, filter) = (profile.name.clone(), profile.id, self.filter.clone());
         let mailbox = Arc::new(self.mailbox(profile, consumer));
         // SAFETY: nobody else has it yet.
@@ -104,13 +108,21 @@ impl SubscriptionBuilder<'_> {
         self,
         handler: impl Fn(&Delivery<'_>) + Send + Sync + 'static,
     ) -> Result<Subscription, SubscribeError> {
-        self.expect(Dispatch::Inline, "inline")?;
-        let profile = self.check()?;
         let topic = self.topic.clone();
+        self.inline_each("inline", move |arrival| handler(&Delivery::new(arrival, &topic)))
+    }
+
+    /// Subscribes with a handler that publishers call.
+    pub(super) fn inline_each(
+        mut self,
+        call: &'static str,
+        handler: impl Fn(&Arrival<'_>) + Send + Sync + 'static,
+    ) -> Result<Subscription, SubscribeError> {
+        self.expect(Dispatch::Inline, call)?;
+        let profile = self.check()?;
         let watch = self.panic_watch();
-        let call: InlineHandler =
-            Box::new(move |arrival| watch.call(|| handler(&Delivery::new(arrival, &topic))));
-        let ending = Member::ending(self.topic.core(), &profile);
+        let call: InlineHandler = Box::new(move |arrival| watch.call(|| handler(arrival)));
+        let ending = self.ending(&profile);
         let inline = Arc::new(Inline::new(profile, self.filter.clone(), call, ending));
         let member = Member::new(
             self.topic.core().clone(),
@@ -125,11 +137,15 @@ impl SubscriptionBuilder<'_> {
     ///
     /// # Errors
     ///
-    /// As [`start`](Self::start).
-    pub fn stream(self) -> Result<Stream, SubscribeError> {
+    /// As [`start`](Self::start), and if there is an [`on_end`](Self::on_end): the reader gets the final message itself.
+    pub fn stream(mut self) -> Result<Stream, SubscribeError> {
         self.expect(Dispatch::Stream, "stream")?;
+        if self.on_end.is_some() {
+            let allowed = "a stream's reader gets the final message itself";
+            return Err(SubscribeError::Unsuitable { option: "on_end", call: "stream", allowed });
+        }
         let profile = self.check()?;
-        let ending = Member::ending(self.topic.core(), &profile);
+        let ending = self.ending(&profile);
         let mailbox = Arc::new(self.mailbox(profile, Consumer::Stream(WakerCell::new())));
         let reader = Arc::new(Reader::new(mailbox, ending));
         let member = Member::new(
@@ -143,6 +159,10 @@ impl SubscriptionBuilder<'_> {
 
     fn panic_watch(&self) -> PanicWatch {
         PanicWatch((self.on_panic == OnPanic::Disconnect).then(|| self.own.clone()))
+    }
+
+    fn ending(&mut self, profile: &Profile) -> Ending {
+        Ending { on_end: self.on_end.take(), ..Member::ending(self.topic.core(), profile) }
     }
 
     fn mailbox(&self, profile: Profile, consumer: Consumer) -> Mailbox {

@@ -2,7 +2,7 @@
 
 use super::Subscription;
 use crate::mailbox::reader::Item;
-use crate::mailbox::{Next, Reader};
+use crate::mailbox::{Next, Reader, Told};
 use crate::message::{EndReason, Message, MessageType};
 use crate::stats::SubscriptionStats;
 use crate::sync::time::Deadline;
@@ -51,9 +51,7 @@ pub struct Stream {
 #[derive(Debug)]
 pub struct Received {
     message: Message,
-    missed: u64,
-    seq: u64,
-    end: Option<EndReason>,
+    told: Told,
 }
 
 impl Received {
@@ -74,29 +72,29 @@ impl Received {
 
     /// How many messages were lost since the previous one. As [`Delivery::missed`](crate::Delivery::missed).
     pub fn missed(&self) -> u64 {
-        self.missed
+        self.told.missed
     }
 
     /// Its position in this subscription, counted from 0.
     pub fn seq(&self) -> u64 {
-        self.seq
+        self.told.seq
     }
 
     /// Whether this is the last one.
     pub fn is_final(&self) -> bool {
-        self.end.is_some()
+        self.told.end.is_some()
     }
 
     /// Why the subscription has ended, on its final message.
     pub fn end(&self) -> Option<EndReason> {
-        self.end
+        self.told.end
     }
 }
 
 impl From<Item> for Received {
     fn from(item: Item) -> Self {
-        let Item { message, missed, seq, end } = item;
-        Self { message, missed, seq, end }
+        let Item { message, told } = item;
+        Self { message, told }
     }
 }
 

@@ -106,6 +106,7 @@ impl Member {
                     change: Change::Unsubscribe(reason),
                 })
             }),
+            on_end: None,
             forget: Box::new(move || exchange.forget(id)),
         }
     }
