@@ -2,7 +2,8 @@
 //! renderer that writes it.
 //!
 //! A manager connection starts with a greeting line; after it come blocks of `Key: Value` lines,
-//! each line ended by CR LF and each block by an empty line. What arrives may be cut off, garbled
+//! each line ended by CR LF and each block by an empty line. What a client says are such blocks as
+//! well, each beginning with its `Action`. What arrives may be cut off, garbled
 //! or hostile, so the reader trusts nothing: every limit is a named constant, whatever breaks a
 //! rule becomes a [`Fault`] that says what and where, a fault costs the one block it is in and
 //! never the next, and the renderer cannot be talked into writing a line or block of its own.
@@ -34,7 +35,7 @@ pub(crate) struct Header {
 /// A block without its first line: that one is the block's kind and `name`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Block {
-    /// What stands after `Event:` or `Response:`.
+    /// What stands after `Event:`, `Response:` or `Action:`.
     pub(crate) name: String,
     /// All other lines in their order; a key can occur more than once.
     pub(crate) headers: Vec<Header>,
@@ -49,6 +50,8 @@ pub(crate) enum Packet {
     Greeting(String),
     Event(Block),
     Response(Block),
+    /// What a client wants.
+    Action(Block),
 }
 
 /// Where a line begins in the stream.
@@ -73,6 +76,7 @@ pub(crate) enum Trouble {
     NoColon(String),
     EmptyKey,
     NoKind(String),
+    NoAction(String),
     /// An `Event:` line inside a block: the empty line between two blocks is missing, and how much
     /// of the first is missing with it nobody knows.
     Interrupted,
@@ -93,6 +97,7 @@ pub(crate) struct Counts {
     pub(crate) lines: u64,
     pub(crate) events: u64,
     pub(crate) responses: u64,
+    pub(crate) actions: u64,
     pub(crate) faults: u64,
 }
 
@@ -102,12 +107,28 @@ pub(crate) struct Counts {
 /// Memory: one line, one block, and the packets of the last piece not yet taken.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
+    side: Side,
     line: Vec<u8>,
     /// Bytes of the current line that were not kept because it is too long.
     dropped: u64,
     draft: Option<Draft>,
     counts: Counts,
     ready: VecDeque<Result<Packet, Fault>>,
+}
+
+/// Who is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Side {
+    #[default]
+    Manager,
+    Client,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Event,
+    Response,
+    Action,
 }
 
 /// A block that has begun.
@@ -120,7 +141,7 @@ enum Draft {
 
 #[derive(Debug)]
 struct Open {
-    is_event: bool,
+    kind: Kind,
     block: Block,
     bytes: usize,
     place: Place,
@@ -130,6 +151,13 @@ impl Reader {
     #[must_use]
     pub(crate) fn new() -> Self {
         Self::default()
+    }
+
+    /// Reads what a client says: actions, and nothing else.
+    #[allow(dead_code, reason = "not everybody who includes this file has clients")]
+    #[must_use]
+    pub(crate) fn of_client() -> Self {
+        Self { side: Side::Client, ..Self::default() }
     }
 
     /// Takes the next piece of the stream; pieces may end anywhere, even inside CR LF.
@@ -195,15 +223,22 @@ impl Reader {
     fn take_line(&mut self, text: &str, place: Place) {
         if text.is_empty() {
             self.end_block();
-        } else if let Some((is_event, name)) = self.opening(text) {
-            self.begin(is_event, name, place);
+        } else if let Some((kind, name)) = self.opening(text) {
+            self.begin(kind, name, place);
         } else if self.draft.is_some() {
             self.add_header(text, place);
-        } else if let Some(version) = text.strip_prefix(GREETING) {
+        } else if let (Side::Manager, Some(version)) = (self.side, text.strip_prefix(GREETING)) {
             let greeting = Packet::Greeting(version.to_owned());
             self.ready.push_back(Ok(greeting));
         } else {
-            self.spoil(Trouble::NoKind(excerpt(text)), place);
+            self.spoil(self.no_kind(excerpt(text)), place);
+        }
+    }
+
+    fn no_kind(&self, text: String) -> Trouble {
+        match self.side {
+            Side::Manager => Trouble::NoKind(text),
+            Side::Client => Trouble::NoAction(text),
         }
     }
 
@@ -224,22 +259,25 @@ impl Reader {
     }
 
     /// Whether a line begins a block, and the name it gives to it. `Response` is an ordinary key
-    /// inside an event (of an originated call); `Event` begins a block wherever it stands.
-    fn opening<'a>(&self, text: &'a str) -> Option<(bool, &'a str)> {
-        let (is_event, rest) = match text.strip_prefix("Event:") {
-            Some(rest) => (true, rest),
-            None if self.draft.is_none() => (false, text.strip_prefix("Response:")?),
-            None => return None,
+    /// inside an event (of an originated call); `Event` begins a block wherever it stands. Clients
+    /// write keys as they like.
+    fn opening<'a>(&self, text: &'a str) -> Option<(Kind, &'a str)> {
+        let (key, rest) = text.split_once(':')?;
+        let kind = match (self.side, key) {
+            (Side::Manager, "Event") => Kind::Event,
+            (Side::Manager, "Response") if self.draft.is_none() => Kind::Response,
+            (Side::Client, _) if self.draft.is_none() && key.eq_ignore_ascii_case("action") => Kind::Action,
+            _ => return None,
         };
-        Some((is_event, rest.strip_prefix(' ').unwrap_or(rest)))
+        Some((kind, rest.strip_prefix(' ').unwrap_or(rest)))
     }
 
-    fn begin(&mut self, is_event: bool, name: &str, place: Place) {
+    fn begin(&mut self, kind: Kind, name: &str, place: Place) {
         if let Some(Draft::Good(open)) = self.draft.take() {
             self.fault(Trouble::Interrupted, open.place);
         }
         let block = Block { name: name.to_owned(), headers: Vec::new(), line: place.line };
-        self.draft = Some(Draft::Good(Open { is_event, block, bytes: name.len(), place }));
+        self.draft = Some(Draft::Good(Open { kind, block, bytes: name.len(), place }));
     }
 
     fn add_header(&mut self, text: &str, place: Place) {
@@ -255,13 +293,12 @@ impl Reader {
         let Some(Draft::Good(open)) = self.draft.take() else {
             return;
         };
-        let packet = if open.is_event {
-            self.counts.events += 1;
-            Packet::Event(open.block)
-        } else {
-            self.counts.responses += 1;
-            Packet::Response(open.block)
+        let (count, packet) = match open.kind {
+            Kind::Event => (&mut self.counts.events, Packet::Event(open.block)),
+            Kind::Response => (&mut self.counts.responses, Packet::Response(open.block)),
+            Kind::Action => (&mut self.counts.actions, Packet::Action(open.block)),
         };
+        *count += 1;
         self.ready.push_back(Ok(packet));
     }
 
@@ -437,6 +474,7 @@ impl fmt::Display for Trouble {
             Self::NoColon(text) => write!(f, "no colon in {text:?}"),
             Self::EmptyKey => f.write_str("header without a key"),
             Self::NoKind(text) => write!(f, "block begins neither as event nor response: {text:?}"),
+            Self::NoAction(text) => write!(f, "block does not begin with its action: {text:?}"),
             Self::Interrupted => f.write_str("next block begins before this one ends"),
             Self::CutOff => f.write_str("stream ends inside this block"),
         }

@@ -24,7 +24,9 @@ fn told(stream: &[u8]) -> (Vec<String>, Vec<String>) {
     let (mut names, mut faults) = (Vec::new(), Vec::new());
     for packet in packets {
         match packet {
-            Ok(Packet::Event(block) | Packet::Response(block)) => names.push(block.name),
+            Ok(Packet::Event(block) | Packet::Response(block) | Packet::Action(block)) => {
+                names.push(block.name)
+            }
             Ok(Packet::Greeting(version)) => names.push(version),
             Err(fault) => faults.push(fault.to_string()),
         }
@@ -203,4 +205,33 @@ fn unescapes_the_four_letters_only() {
     assert_eq!(unescape(r#"Ursula \"Ulla\" U"#), r#"Ursula "Ulla" U"#);
     assert_eq!(unescape(r"O\'Hara\? \\n \n \"), r"O'Hara? \n \n \");
     assert!(matches!(unescape("plain"), Cow::Borrowed("plain")));
+}
+
+#[test]
+fn of_a_client_it_reads_actions_only() {
+    let mut reader = Reader::of_client();
+    reader.feed(b"Action: Login\r\nUsername: u\r\nEvent: x\r\n\r\nACTION:Ping\r\n\r\n");
+    let [Ok(Packet::Action(login)), Ok(Packet::Action(ping))] = &reader.by_ref().collect::<Vec<_>>()[..]
+    else {
+        panic!("two actions");
+    };
+    assert_eq!(
+        (login.name.as_str(), login.get("Username"), login.get("Event")),
+        ("Login", Some("u"), Some("x"))
+    );
+    assert_eq!((ping.name.as_str(), reader.counts().actions), ("Ping", 2));
+    for other in
+        ["Event: A\r\n\r\n", "Response: A\r\n\r\n", "Asterisk Call Manager/1\r\n", "GET / HTTP/1.1\r\n\r\n"]
+    {
+        let mut reader = Reader::of_client();
+        reader.feed(other.as_bytes());
+        assert!(matches!(reader.next(), Some(Err(Fault { trouble: Trouble::NoAction(_), .. }))), "{other}");
+        assert!(reader.next().is_none());
+    }
+    let mut reader = Reader::new();
+    reader.feed(b"Action: Login\r\n\r\n");
+    assert!(
+        matches!(reader.next(), Some(Err(Fault { trouble: Trouble::NoKind(_), .. }))),
+        "no manager says it"
+    );
 }

@@ -24,7 +24,7 @@ pub(crate) fn blocks(stream: &[u8]) -> Vec<Block> {
     reader.finish();
     let events = reader.filter_map(|packet| match packet.expect("no fault") {
         Packet::Event(block) => Some(block),
-        Packet::Greeting(_) | Packet::Response(_) => None,
+        Packet::Greeting(_) | Packet::Response(_) | Packet::Action(_) => None,
     });
     events.collect()
 }

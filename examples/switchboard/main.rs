@@ -38,10 +38,12 @@ mod messages;
 mod options;
 mod output;
 mod progress;
+mod serve;
 mod source;
 mod summary;
 mod switchboard;
 mod topics;
+mod wire;
 
 use input::{Input, Piece, Pieces, Stopper};
 use options::{Command, Options};
@@ -85,9 +87,9 @@ fn replay(
     line: Line,
     control: impl FnOnce(Stopper) -> Result<(), Failure>,
 ) -> Result<Told, Failure> {
-    if *options != (Options { files: options.files.clone(), out: options.out.clone(), ..Options::default() })
-    {
-        return Err("only FILE and --out are built yet".into());
+    let (files, out) = (options.files.clone(), options.out.clone());
+    if *options != (Options { files, out, ami: options.ami, ..Options::default() }) {
+        return Err("only FILE, --out and --ami are built yet".into());
     }
     let input = Input::open(options.files.first().map(PathBuf::as_path))?;
     let asterisk = input::asterisk_rows(options.files.first().map(PathBuf::as_path))?;
@@ -95,6 +97,10 @@ fn replay(
     let (name, meter) = (input.name.clone(), input.meter.clone());
 
     let mut board = Switchboard::start(outputs.consumers, asterisk.is_some())?;
+    if let Some(address) = options.ami {
+        let address = board.serve(address)?;
+        complain(&format!("serving manager clients on {address}"));
+    }
     let progress = Progress::start(board.bus(), meter, line);
     let pieces = input.start()?;
     control(pieces.stopper())?;

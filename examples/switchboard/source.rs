@@ -45,7 +45,8 @@ pub(crate) struct Counts {
     pub(crate) repeated: u64,
     /// Channels and bridges whose id cannot be part of a topic's name.
     pub(crate) unnamed: u64,
-    /// Publishes that the bus refused, or that a mailbox did not take.
+    /// Publishes that the bus refused. What a mailbox did not take is its subscription's matter: who comes to listen
+    /// and cannot keep up is not the source's.
     pub(crate) lost: u64,
     /// The faults of the stream, the first ones in words.
     pub(crate) faults: Vec<String>,
@@ -92,7 +93,7 @@ impl Source {
         while let Some(packet) = self.reader.next() {
             match packet {
                 Ok(Packet::Event(block)) => self.publish(Event::from(block)),
-                Ok(Packet::Greeting(_) | Packet::Response(_)) => {}
+                Ok(Packet::Greeting(_) | Packet::Response(_) | Packet::Action(_)) => {}
                 Err(fault) => self.note(&fault),
             }
         }
@@ -117,8 +118,7 @@ impl Source {
     /// `publish` never fails; its report says what became of the message.
     fn count(&mut self, report: Report) {
         self.counts.messages += 1;
-        let got_lost = report.refusal.is_some() || report.dropped > 0;
-        self.counts.lost += u64::from(got_lost);
+        self.counts.lost += u64::from(report.refusal.is_some());
     }
 
     fn topic_of(&mut self, about: &About, line: u64) -> Topic {

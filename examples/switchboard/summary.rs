@@ -4,6 +4,7 @@ use crate::End;
 use crate::cdr::compare::{Comparison, compare};
 use crate::cdr::row::Row;
 use crate::output::Written;
+use crate::serve::Served;
 use crate::switchboard::Outcome;
 use serde::Serialize;
 use stasis_bus::{Delay, SubscriptionStats};
@@ -30,6 +31,7 @@ struct Report {
     missed: u64,
     cdr_rows: u64,
     cdr_rows_equal: Option<usize>,
+    clients: Option<Served>,
     subscriptions: Vec<SubscriptionReport>,
 }
 
@@ -122,6 +124,7 @@ impl Report {
             missed: subscriptions.iter().map(|one| one.missed).sum(),
             cdr_rows: outcome.records.written.items,
             cdr_rows_equal: comparison.map(|comparison| comparison.equal),
+            clients: outcome.served,
             subscriptions,
         }
     }
@@ -151,6 +154,7 @@ impl fmt::Display for Summary<'_> {
         self.stream(f)?;
         self.traffic(f)?;
         self.subscriptions(f)?;
+        self.clients(f)?;
         self.rows(f)
     }
 }
@@ -212,6 +216,19 @@ impl Summary<'_> {
             writeln!(f)?;
         }
         Ok(())
+    }
+
+    fn clients(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(Served { clients, refused, slow, senseless }) = self.outcome.served else {
+            return Ok(());
+        };
+        write!(f, "manager clients: {clients}")?;
+        for (count, what) in [(refused, "refused"), (slow, "too slow"), (senseless, "without sense")] {
+            if count > 0 {
+                write!(f, ", {what}: {count}")?;
+            }
+        }
+        writeln!(f)
     }
 
     fn rows(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,9 +4,11 @@ use crate::End;
 use crate::consumers::cdr::Records;
 use crate::consumers::{Running, cdr, feed, journal};
 use crate::output::{ConsumerSinks, Written};
+use crate::serve::{Limits, Served, Server};
 use crate::source::{Counts, Source};
 use stasis_bus::{Bus, ShutdownReport, SubscriptionStats};
 use std::error::Error;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// When the bus ends nobody is left on it, so this is not used up.
@@ -18,6 +20,7 @@ pub(crate) struct Switchboard {
     cdr: Running<Records>,
     feed: Running<Written>,
     journal: Running<Written>,
+    server: Option<Server>,
     started: Instant,
 }
 
@@ -28,6 +31,8 @@ pub(crate) struct Outcome {
     pub(crate) records: Records,
     pub(crate) feed: Written,
     pub(crate) journal: Written,
+    /// None: nobody was to be served.
+    pub(crate) served: Option<Served>,
     /// Figures of the consumers: cdr, feed, journal.
     pub(crate) subscriptions: Vec<SubscriptionStats>,
     pub(crate) shutdown: ShutdownReport,
@@ -42,7 +47,14 @@ impl Switchboard {
         let feed = feed::start(&bus, out.feed)?;
         let journal = journal::start(&bus, out.journal)?;
         let source = Source::new(&bus)?;
-        Ok(Self { bus, source, cdr, feed, journal, started: Instant::now() })
+        Ok(Self { bus, source, cdr, feed, journal, server: None, started: Instant::now() })
+    }
+
+    /// Serves the events to manager clients from now on; gives the address.
+    pub(crate) fn serve(&mut self, address: SocketAddr) -> Result<SocketAddr, Box<dyn Error>> {
+        let cannot = |error| format!("cannot serve on {address}: {error}");
+        let server = Server::start(&self.bus, address, Limits::default()).map_err(cannot)?;
+        Ok(self.server.insert(server).address())
     }
 
     pub(crate) fn bus(&self) -> &Bus {
@@ -65,12 +77,15 @@ impl Switchboard {
         let (feed, fed) = self.feed.finish()?;
         let (journal, noted) = self.journal.finish()?;
         let elapsed = self.started.elapsed();
+        // They may have to be waited for; whatever they get is published already.
+        let served = self.server.map(Server::finish);
         drop(self.source);
         Ok(Outcome {
             source,
             records,
             feed: fed,
             journal: noted,
+            served,
             subscriptions: vec![cdr, feed, journal],
             shutdown: self.bus.shutdown(FAREWELL)?,
             elapsed,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 /// The name in `channel:all`, which no single channel can have.
-const ALL: &str = "all";
+pub(crate) const ALL: &str = "all";
 
 /// The topics of one kind of things: `channel:<id>` for each that is alive, forwarded to
 /// `channel:all`.

@@ -57,7 +57,10 @@ struct Outcome {
 }
 
 fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
-    let mut reader = Reader::new();
+    read_with(Reader::new(), pieces)
+}
+
+fn read_with<'a>(mut reader: Reader, pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
     let mut packets = Vec::new();
     for piece in pieces {
         reader.feed(piece);
@@ -97,6 +100,7 @@ pub(crate) fn check_stream(stream: &[u8], pieces: &[usize]) {
         check_rendering(&block.name, &pairs(block));
         check_own_rendering(&block.name, &pairs(block));
     }
+    check_client(stream, pieces);
     // The same text as hostile values: of a name, of a key, of a value.
     let text = String::from_utf8_lossy(&stream[..stream.len().min(4096)]);
     for hostile in [(&*text, "Key", "value"), ("Name", &*text, "value"), ("Name", "Key", &*text)] {
@@ -107,9 +111,30 @@ pub(crate) fn check_stream(stream: &[u8], pieces: &[usize]) {
     }
 }
 
+/// What a client says is read by the same rules. Events are made actions, so that there are some.
+fn check_client(stream: &[u8], pieces: &[usize]) {
+    let stream: Vec<u8> =
+        stream.split_inclusive(|&byte| byte == b' ').map(acted).collect::<Vec<_>>().concat();
+    let whole = read_with(Reader::of_client(), std::iter::once(&stream[..]));
+    assert_eq!(
+        whole,
+        read_with(Reader::of_client(), cut(&stream, pieces)),
+        "how it is cut changes what is read"
+    );
+    check_counts(&whole, &stream);
+    let taken =
+        |packet: &std::result::Result<Packet, Fault>| matches!(packet, Ok(Packet::Action(_)) | Err(_));
+    assert!(whole.packets.iter().all(taken), "a client says actions only");
+    whole.packets.iter().filter_map(block).for_each(check_limits);
+}
+
+fn acted(word: &[u8]) -> Vec<u8> {
+    word.strip_suffix(b"Event: ").map_or_else(|| word.to_vec(), |before| [before, b"aCtion: "].concat())
+}
+
 fn block(packet: &std::result::Result<Packet, Fault>) -> Option<&Block> {
     match packet {
-        Ok(Packet::Event(block) | Packet::Response(block)) => Some(block),
+        Ok(Packet::Event(block) | Packet::Response(block) | Packet::Action(block)) => Some(block),
         _ => None,
     }
 }
@@ -122,17 +147,18 @@ fn check_counts(outcome: &Outcome, stream: &[u8]) {
     let count = |wanted: fn(&std::result::Result<Packet, Fault>) -> bool| {
         outcome.packets.iter().filter(|packet| wanted(packet)).count() as u64
     };
-    let Counts { bytes, lines, events, responses, faults } = outcome.counts;
+    let Counts { bytes, lines, events, responses, actions, faults } = outcome.counts;
     assert_eq!(bytes, stream.len() as u64, "bytes");
     assert_eq!(lines, stream.iter().filter(|&&byte| byte == b'\n').count() as u64, "lines");
     assert_eq!(events, count(|packet| matches!(packet, Ok(Packet::Event(_)))), "events");
     assert_eq!(responses, count(|packet| matches!(packet, Ok(Packet::Response(_)))), "responses");
+    assert_eq!(actions, count(|packet| matches!(packet, Ok(Packet::Action(_)))), "actions");
     assert_eq!(faults, count(std::result::Result::is_err), "faults");
     for fault in outcome.packets.iter().filter_map(|packet| packet.as_ref().err()) {
         assert!(fault.place.byte <= bytes && fault.place.line <= lines + 1, "{fault} is not in the stream");
         // Less than a line, also when each byte quoted is escaped.
         assert!(fault.to_string().len() < 600, "a fault quotes too much: {fault}");
-        if let Trouble::NoColon(text) | Trouble::NoKind(text) = &fault.trouble {
+        if let Trouble::NoColon(text) | Trouble::NoKind(text) | Trouble::NoAction(text) = &fault.trouble {
             assert!(!text.contains(['\r', '\n', '\0']), "a fault quotes a line end: {text:?}");
         }
     }

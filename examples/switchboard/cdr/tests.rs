@@ -86,7 +86,7 @@ fn garbled_input_costs_only_the_calls_that_it_hits() {
     for packet in reader {
         match packet {
             Ok(Packet::Event(block)) => derived.extend(cdr.apply(&Event::from(block))),
-            Ok(Packet::Greeting(_) | Packet::Response(_)) => {}
+            Ok(Packet::Greeting(_) | Packet::Response(_) | Packet::Action(_)) => {}
             Err(_) => faults += 1,
         }
     }
