@@ -42,19 +42,23 @@ impl Subscriber {
 
     /// Offers one message; passes the turn on. False: refused.
     fn send(&self, value: u8) -> bool {
+        matches!(self.offer(value), Offer::Accepted { .. })
+    }
+
+    /// The same.
+    fn offer(&self, value: u8) -> Offer {
         let word = self.kind.message(value).into_word();
-        match self.mailbox.offer(word, &mut Vec::new()) {
-            Offer::Accepted { turn, .. } => {
-                if turn {
-                    self.mailbox.pass_turn();
-                }
-                true
-            }
-            Offer::Dropped | Offer::Closed => {
-                give_back(word);
-                false
-            }
+        let offer = self.mailbox.offer(word, &mut Vec::new());
+        if !matches!(offer, Offer::Accepted { .. }) {
+            give_back(word);
         }
+        if let Offer::Accepted { turn: true, .. }
+        | Offer::Disconnected { turn: true }
+        | Offer::Closed { turn: true } = offer
+        {
+            self.mailbox.pass_turn();
+        }
+        offer
     }
 
     fn close(&self) {
@@ -204,4 +208,74 @@ fn evicted_messages_are_told_once() {
         });
     });
     assert!(EVICTED.was_seen());
+}
+
+/// A publisher that finds no room ends the subscription, while another one does the same or the owner makes room: what
+/// was accepted before is handled, and one final message tells of the one refused.
+#[test]
+fn overflow_ends_the_subscription_once() {
+    static ENDED: Witness = Witness::new();
+    static IDLE: Witness = Witness::new();
+    explore(3, || {
+        let subscriber = Subscriber::new(Overflow::Disconnect, 1, Consumer::Serial);
+        let other = subscriber.clone();
+        let publisher = spawn(move || [other.offer(0), other.offer(1)]);
+        let ours = subscriber.offer(10);
+        let offers = publisher.join().unwrap().into_iter().chain([ours]);
+        let (mut accepted, mut disconnected) = (0, 0);
+        for offer in offers {
+            accepted += usize::from(matches!(offer, Offer::Accepted { .. }));
+            disconnected += u64::from(matches!(offer, Offer::Disconnected { .. }));
+            if offer == (Offer::Disconnected { turn: true }) {
+                IDLE.see();
+            }
+        }
+        if disconnected > 0 {
+            ENDED.see();
+            assert!(subscriber.mailbox.is_ending());
+        }
+        subscriber.close();
+        subscriber.seen.read(|seen| {
+            assert_eq!(seen.values.len(), accepted);
+            assert_eq!((seen.missed, seen.finals), (disconnected, 1));
+        });
+    });
+    assert!(ENDED.was_seen() && IDLE.was_seen());
+}
+
+/// A message is refused while the subscription ends for another reason: the final message tells of it, or the publisher
+/// hears that it came after the end.
+#[test]
+fn refused_while_ending_is_told_or_closed() {
+    static TOLD: Witness = Witness::new();
+    static LATE: Witness = Witness::new();
+    explore(4, || {
+        let subscriber = Subscriber::new(Overflow::DropNewest, 1, Consumer::Serial);
+        // We have the turn, so the mailbox stays full until we run it.
+        let word = subscriber.kind.message(0).into_word();
+        assert!(matches!(
+            subscriber.mailbox.offer(word, &mut Vec::new()),
+            Offer::Accepted { turn: true, .. }
+        ));
+        let other = subscriber.clone();
+        let publisher = spawn(move || other.offer(10));
+        assert_eq!(subscriber.mailbox.close(EndReason::Unsubscribed), Close::Now { turn: false });
+        subscriber.mailbox.pass_turn();
+        let offer = publisher.join().unwrap();
+        subscriber.seen.read(|seen| {
+            assert_eq!(seen.finals, 1);
+            match offer {
+                Offer::Dropped => {
+                    TOLD.see();
+                    assert_eq!(seen.missed, 1);
+                }
+                Offer::Closed { .. } => {
+                    LATE.see();
+                    assert_eq!(seen.missed, 0);
+                }
+                other => panic!("{other:?}"),
+            }
+        });
+    });
+    assert!(TOLD.was_seen() && LATE.was_seen());
 }

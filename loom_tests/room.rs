@@ -122,7 +122,7 @@ fn end_releases_the_waiting_publisher() {
         let publisher = spawn(move || offer(&theirs));
         assert_eq!(mailbox.close(EndReason::Unsubscribed), Close::Now { turn: false });
         let offered = publisher.join().unwrap();
-        assert_eq!(offered, Offer::Closed);
+        assert_eq!(offered, Offer::Closed { turn: false });
         CLOSED.see();
         assert_eq!(run(&mailbox), After::Ended);
         assert_eq!(handled.load(Ordering::Relaxed), 2, "the first one and the final one");
@@ -140,7 +140,7 @@ fn giving_up_releases_the_waiting_publisher() {
         let theirs = mailbox.clone();
         let publisher = spawn(move || offer(&theirs));
         mailbox.release_waiting();
-        assert_eq!(publisher.join().unwrap(), Offer::Closed);
+        assert_eq!(publisher.join().unwrap(), Offer::Closed { turn: false });
         let _ = run(&mailbox);
     });
 }

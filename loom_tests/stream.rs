@@ -126,14 +126,14 @@ fn reader_goes_while_somebody_publishes() {
             match offer {
                 Offer::Accepted { turn: true, .. } => _ = mailbox.pass_turn(),
                 Offer::Accepted { .. } => {}
-                Offer::Dropped | Offer::Closed => super::give_back(word),
+                Offer::Dropped | Offer::Disconnected { .. } | Offer::Closed { .. } => super::give_back(word),
             }
             (mailbox, offer)
         });
         reader.abandon();
         assert!(reader.mailbox().done().is_set());
         let (mailbox, offer) = publisher.join().unwrap();
-        assert!(matches!(offer, Offer::Accepted { .. } | Offer::Closed));
+        assert!(matches!(offer, Offer::Accepted { .. } | Offer::Closed { .. }));
         drop(reader);
         drop(mailbox);
         assert_eq!(drops.load(Ordering::Relaxed), 1);

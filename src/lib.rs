@@ -35,7 +35,7 @@ pub use message::{
     AmiEvent, Change, EndReason, Formatters, Message, MessageBuilder, MessageType, Origin,
     SubscriptionChange, Timestamp, TypeInfo,
 };
-pub use stats::{BusStats, Delay, SubscriptionStats, TopicStats};
+pub use stats::{BusStats, Delay, Lost, SubscriptionStats, TopicStats};
 pub use subscription::{
     Delivery, Handled, Received, RecvTimeoutError, Stream, Subscription, SubscriptionBuilder, TryRecvError,
 };

@@ -54,6 +54,7 @@ fn plain_data_is_plain() {
     plain::<TopicStats>();
     plain::<SubscriptionStats>();
     plain::<Delay>();
+    plain::<Lost>();
 }
 
 #[test]

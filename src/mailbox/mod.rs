@@ -6,6 +6,7 @@
 //! | [`filter`] | which messages it wants, as data |
 //! | [`entry`] | what a ring slot holds: a message, or an envelope with a waiter |
 //! | [`offer`] | the publisher's side: into the ring, or why not |
+//! | [`losses`] | what was lost, by reason, and what nobody was told of yet |
 //! | [`room`] | publishers that wait for room |
 //! | [`run`] | the owner's side: groups, handler calls, the end |
 //! | [`ending`] | the final message, and what follows it |
@@ -18,6 +19,7 @@ pub(crate) mod ending;
 pub(crate) mod entry;
 pub(crate) mod filter;
 pub(crate) mod inline;
+mod losses;
 pub(crate) mod offer;
 pub(crate) mod policy;
 pub(crate) mod reader;
@@ -39,10 +41,11 @@ use crate::dispatch::latch::Latch;
 use crate::dispatch::pool::Pool;
 use crate::message::{EndReason, Message};
 use crate::queue::{Close, Group, Ring, Shape, Taken};
-use crate::stats::DelaySample;
+use crate::stats::{DelaySample, Lost};
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::sync::time::Clock;
 use crate::sync::{Arc, Unparker, UnsafeCell, WakerCell};
+use losses::{Loss, Losses};
 use room::Room;
 use std::sync::OnceLock;
 
@@ -85,15 +88,8 @@ pub(crate) enum Consumer {
     Stream(WakerCell),
 }
 
-/// Rare events, away from the lines that producers and the owner share.
-struct Losses {
-    /// Refused since the last delivery: told with the next one.
-    pending: AtomicU64,
-    /// Everything ever lost.
-    missed: AtomicU64,
-    over_capacity: AtomicU64,
-    panics: AtomicU64,
-}
+/// In a mailbox's `end`: its policy ended it.
+const OVERFLOWED: u8 = 1 << 7;
 
 /// One subscription's queue, with what happens when it is full, and its handler.
 pub(crate) struct Mailbox {
@@ -104,10 +100,12 @@ pub(crate) struct Mailbox {
     clock: Arc<Clock>,
     delay: DelaySample,
     losses: Losses,
+    over_capacity: AtomicU64,
+    panics: AtomicU64,
     room: Room,
     /// The owner's: handler and what follows the end. Empty for streams.
     work: UnsafeCell<Work>,
-    /// Why it ended; 0 while it stands. Set before CLOSED.
+    /// Why it ended, with OVERFLOWED if its policy ended it; 0 while it stands. Set before CLOSED.
     end: AtomicU8,
     /// The queue is thrown away instead of handled.
     discard: AtomicBool,
@@ -134,12 +132,9 @@ impl Mailbox {
             profile,
             clock,
             delay: DelaySample::new(),
-            losses: Losses {
-                pending: AtomicU64::new(0),
-                missed: AtomicU64::new(0),
-                over_capacity: AtomicU64::new(0),
-                panics: AtomicU64::new(0),
-            },
+            losses: Losses::new(),
+            over_capacity: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
             room: Room::new(),
             work: UnsafeCell::new(Work::default()),
             end: AtomicU8::new(0),
@@ -150,16 +145,39 @@ impl Mailbox {
 
     /// Ends it, for `reason` unless it ended before. Everything queued is delivered, then the final message.
     pub(crate) fn close(&self, reason: EndReason) -> Close {
-        // ORDERING(mailbox.end): Release; pairs with the Acquire in `end_reason`. First reason stands.
-        let _ = self.end.compare_exchange(0, reason.code(), Ordering::Release, Ordering::Relaxed);
+        self.begin_end(reason);
         let closed = self.ring.close();
         self.room.wake_all();
         closed
     }
 
-    fn end_reason(&self) -> EndReason {
-        // ORDERING(mailbox.end): Acquire; pairs with the Release in `close`.
-        EndReason::from_code(self.end.load(Ordering::Acquire)).unwrap_or(EndReason::ShutDown)
+    /// Says why it ends, before it does. The first reason stands; false: there is one already.
+    pub(crate) fn begin_end(&self, reason: EndReason) -> bool {
+        self.set_end(reason.code())
+    }
+
+    fn set_end(&self, code: u8) -> bool {
+        // ORDERING(mailbox.end): Release; pairs with the Acquire in `end_code`.
+        self.end.compare_exchange(0, code, Ordering::Release, Ordering::Relaxed).is_ok()
+    }
+
+    fn end_code(&self) -> u8 {
+        // ORDERING(mailbox.end): Acquire; pairs with the Release in `set_end`.
+        self.end.load(Ordering::Acquire)
+    }
+
+    /// Whether it has a reason to end.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.end_code() != 0
+    }
+
+    pub(crate) fn end_reason(&self) -> EndReason {
+        EndReason::from_code(self.end_code() & !OVERFLOWED).unwrap_or(EndReason::ShutDown)
+    }
+
+    /// Whether [`Overflow::Disconnect`] ended it, by the one message that it refused.
+    fn is_overflowed(&self) -> bool {
+        self.end_code() & OVERFLOWED != 0
     }
 
     /// From now on queued messages are counted as missed instead of handled.
@@ -189,30 +207,9 @@ impl Mailbox {
         if let Taken::Some { missed, .. } | Taken::End { missed } = taken
             && missed > 0
         {
-            self.lose(missed);
+            self.losses.count(Loss::Evicted, missed);
         }
         taken
-    }
-
-    fn lose(&self, count: u64) {
-        self.losses.missed.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// Counts a message that the next delivery tells of.
-    fn refuse(&self) {
-        self.lose(1);
-        // ORDERING(mailbox.pending): Release; pairs with the Acquire in `take_pending`: a claim made after this
-        // refusal is told of it.
-        self.losses.pending.fetch_add(1, Ordering::Release);
-    }
-
-    #[inline]
-    fn take_pending(&self) -> u64 {
-        // ORDERING(mailbox.pending): Acquire; pairs with the Release in `refuse`. A load first: nearly always 0.
-        match self.losses.pending.load(Ordering::Acquire) {
-            0 => 0,
-            _ => self.losses.pending.swap(0, Ordering::AcqRel),
-        }
     }
 
     pub(crate) fn profile(&self) -> &Profile {
@@ -248,8 +245,12 @@ impl Mailbox {
         self.ring.accepted()
     }
 
-    pub(crate) fn missed(&self) -> u64 {
-        self.losses.missed.load(Ordering::Relaxed) + self.ring.evicted_unseen()
+    /// What was lost so far, by reason.
+    fn lost(&self) -> Lost {
+        let mut lost = self.losses.read();
+        lost.evicted += self.ring.evicted_unseen();
+        lost.disconnected = u64::from(self.is_overflowed());
+        lost
     }
 
     /// The rest of its figures.
@@ -258,9 +259,10 @@ impl Mailbox {
         stats.depth = self.depth();
         stats.high_water = self.ring.high_water();
         stats.capacity = self.ring.capacity();
-        stats.missed = self.missed();
-        stats.over_capacity = self.losses.over_capacity.load(Ordering::Relaxed);
-        stats.panics = self.losses.panics.load(Ordering::Relaxed);
+        stats.lost = self.lost();
+        stats.missed = stats.lost.total();
+        stats.over_capacity = self.over_capacity.load(Ordering::Relaxed);
+        stats.panics = self.panics.load(Ordering::Relaxed);
         stats.delay = self.delay.read();
     }
 }

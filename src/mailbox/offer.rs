@@ -1,13 +1,14 @@
 //! The publisher's side of a mailbox: into the ring, or why not.
 
 use super::entry::Entry;
+use super::losses::Loss;
 use super::room::{Attempt, NoRoom};
-use super::{Consumer, Grow, Mailbox, Overflow};
+use super::{Consumer, Grow, Mailbox, OVERFLOWED, Overflow};
 use crate::dispatch::fence::PanicPlace;
 use crate::dispatch::job::{Budget, Ready, Soon};
 use crate::dispatch::{frames, pool::Pool, waits};
-use crate::message::Message;
-use crate::queue::{Push, WhenFull};
+use crate::message::{EndReason, Message};
+use crate::queue::{Close, Push, WhenFull};
 use crate::sync::atomic::Ordering;
 use crate::sync::time::Deadline;
 use crate::sync::{Arc, hint, thread};
@@ -24,8 +25,15 @@ pub(crate) enum Offer {
     Accepted { turn: bool, over_capacity: bool },
     /// Refused by the policy, and counted. The reference is the caller's again.
     Dropped,
-    /// The subscription has ended. The reference is the caller's again.
-    Closed,
+    /// The same, and the subscription ends by it. With `turn` the caller sees to it that the mailbox is run.
+    Disconnected { turn: bool },
+    /// The subscription has ended; with `turn` as above. The reference is the caller's again.
+    Closed { turn: bool },
+}
+
+impl Offer {
+    /// The subscription had ended before.
+    const CLOSED: Self = Self::Closed { turn: false };
 }
 
 /// How a publish waits: at most once, with one deadline for all mailboxes, that of the first full one.
@@ -54,7 +62,7 @@ impl Mailbox {
         match self.ring.push(word, self.when_full()) {
             Push::Accepted { turn, index, .. } => self.accepted_at(index, turn, false),
             Push::Full { .. } => self.offer_full(word, evicted),
-            Push::Closed => Offer::Closed,
+            Push::Closed => Offer::CLOSED,
         }
     }
 
@@ -63,7 +71,7 @@ impl Mailbox {
         match self.overflow {
             Overflow::Grow(grow) => self.spill(grow),
             Overflow::DropOldest => WhenFull::Evict,
-            Overflow::DropNewest | Overflow::Block(_) => WhenFull::Refuse,
+            Overflow::DropNewest | Overflow::Disconnect | Overflow::Block(_) => WhenFull::Refuse,
         }
     }
 
@@ -81,11 +89,28 @@ impl Mailbox {
 
     #[cold]
     fn offer_full(&self, word: NonZeroUsize, evicted: &mut Vec<Entry>) -> Offer {
-        if matches!(self.overflow, Overflow::DropOldest) {
-            return self.offer_evicting(word, evicted);
+        match self.overflow {
+            Overflow::DropOldest => self.offer_evicting(word, evicted),
+            Overflow::Disconnect => self.disconnect(),
+            _ => self.refuse(Loss::Refused),
         }
-        self.refuse();
-        Offer::Dropped
+    }
+
+    /// Counts a message that the next delivery tells of. If there is none any more, it came after the end.
+    pub(super) fn refuse(&self, why: Loss) -> Offer {
+        match self.losses.count_and_owe(why, 1) {
+            true => Offer::Dropped,
+            false => Offer::CLOSED,
+        }
+    }
+
+    /// The message that finds no room ends the subscription: one does, and the final message tells of it. Who comes
+    /// second, to this or to any other end, closes as well: nothing is accepted after what was refused.
+    fn disconnect(&self) -> Offer {
+        let first = self.set_end(EndReason::Disconnected.code() | OVERFLOWED);
+        // What waited may have been taken out meanwhile, and the mailbox be idle: then it has to be run once more.
+        let turn = self.ring.close() == (Close::Now { turn: true });
+        if first { Offer::Disconnected { turn } } else { Offer::Closed { turn } }
     }
 
     /// Takes the oldest out until there is room. The owner finds the gap, and counts it.
@@ -93,7 +118,7 @@ impl Mailbox {
         for tries in 0_u64.. {
             let head = match self.ring.push(word, WhenFull::Evict) {
                 Push::Accepted { turn, index, .. } => return self.accepted_at(index, turn, false),
-                Push::Closed => return Offer::Closed,
+                Push::Closed => return Offer::CLOSED,
                 Push::Full { head } => head,
             };
             match self.ring.evict(head) {
@@ -105,8 +130,7 @@ impl Mailbox {
                 Err(_) => break,
             }
         }
-        self.refuse();
-        Offer::Dropped
+        self.refuse(Loss::Refused)
     }
 
     /// Offers one reference to a mailbox with `Block`. `before_waiting` is called if it comes to that.
@@ -124,7 +148,7 @@ impl Mailbox {
         }
         match self.ring.push(word, WhenFull::Refuse) {
             Push::Accepted { turn, index, .. } => return self.accepted_at(index, turn, false),
-            Push::Closed => return Offer::Closed,
+            Push::Closed => return Offer::CLOSED,
             Push::Full { .. } => {}
         }
         before_waiting();
@@ -134,16 +158,13 @@ impl Mailbox {
         let enough = self.ring.capacity().div_ceil(2);
         let waited = self.room.wait(deadline, enough, || match self.ring.push(word, WhenFull::Refuse) {
             Push::Accepted { turn, index, .. } => Attempt::Done(self.accepted_at(index, turn, false)),
-            Push::Closed => Attempt::Done(Offer::Closed),
+            Push::Closed => Attempt::Done(Offer::CLOSED),
             Push::Full { head } => Attempt::FullAt(head),
         });
         match waited {
             Ok(offer) => offer,
-            Err(NoRoom::GivenUp) => Offer::Closed,
-            Err(NoRoom::TimedOut) => {
-                self.refuse();
-                Offer::Dropped
-            }
+            Err(NoRoom::GivenUp) => Offer::CLOSED,
+            Err(NoRoom::TimedOut) => self.refuse(Loss::TimedOut),
         }
     }
 
@@ -152,15 +173,12 @@ impl Mailbox {
         match self.ring.push(word, self.spill(Grow::default())) {
             Push::Accepted { turn, index, spilled } => {
                 if spilled {
-                    self.losses.over_capacity.fetch_add(1, Ordering::Relaxed);
+                    self.over_capacity.fetch_add(1, Ordering::Relaxed);
                 }
                 self.accepted_at(index, turn, spilled)
             }
-            Push::Closed => Offer::Closed,
-            Push::Full { .. } => {
-                self.refuse();
-                Offer::Dropped
-            }
+            Push::Closed => Offer::CLOSED,
+            Push::Full { .. } => self.refuse(Loss::Refused),
         }
     }
 
@@ -169,7 +187,7 @@ impl Mailbox {
         let word = first.into_word();
         match self.offer(word, &mut Vec::new()) {
             Offer::Accepted { turn, .. } => turn,
-            Offer::Dropped | Offer::Closed => {
+            Offer::Dropped | Offer::Disconnected { .. } | Offer::Closed { .. } => {
                 // SAFETY: refused, so it is ours alone.
                 drop(unsafe { Entry::from_word(word) });
                 false

@@ -110,6 +110,13 @@ pub enum Overflow {
     /// mailbox has its message. Elsewhere the mailbox takes the message beyond its capacity (counted, and limited as
     /// by [`Grow::DEFAULT_LIMIT`]), so that handlers that publish to each other cannot hang.
     Block(Duration),
+    /// It is refused, and the subscription ends by it, with [`EndReason::Disconnected`](crate::EndReason::Disconnected):
+    /// what waits is still delivered, then the final message, which tells of the refused one. For consumers that are of
+    /// no use with a gap in what they get.
+    ///
+    /// From that message on the publishers' reports say `closed`. The subscription leaves its topic's list, and the
+    /// others are told, when its consumer has come to the final message; a stream that nobody reads stays there.
+    Disconnect,
 }
 
 impl Overflow {

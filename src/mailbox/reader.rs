@@ -12,6 +12,7 @@
 
 use super::ending::Forget;
 use super::entry::Entry;
+use super::losses::Loss;
 use super::{Consumer, Ending, Mailbox, Told};
 use crate::message::{EndReason, Message};
 use crate::queue::{GROUP, Group, Taken};
@@ -140,7 +141,7 @@ impl Reader {
         let seq = place.seq;
         place.seq += 1;
         self.mailbox.delay.reached(seq, || self.mailbox.clock.monotonic_ns());
-        let missed = std::mem::take(&mut place.missed) + self.mailbox.take_pending();
+        let missed = std::mem::take(&mut place.missed) + self.mailbox.losses.take();
         let message = match entry {
             Entry::Plain(message) => message,
             awaited => place.last.insert(awaited).message().clone(),
@@ -187,8 +188,9 @@ impl Reader {
         };
         // The reader had this one.
         last.iter().for_each(Entry::handled);
-        thrown.iter().for_each(|_| self.mailbox.refuse());
-        thrown.len() as u64
+        let count = thrown.len() as u64;
+        self.mailbox.losses.count_and_owe(Loss::Discarded, count);
+        count
     }
 
     /// The reader is gone: nothing is delivered any more, not even a final message.

@@ -1,6 +1,7 @@
 //! The owner's side of a mailbox: groups out of the ring, handler calls, the end.
 
 use super::entry::Entry;
+use super::losses::Loss;
 use super::{Arrival, Ending, Mailbox, Overflow, Told};
 use crate::dispatch::fence::PanicPlace;
 use crate::dispatch::frames;
@@ -90,7 +91,7 @@ impl Mailbox {
     /// Hands a group to the handler; one fence around all calls, resumed behind a handler that panicked.
     fn deliver(&self, work: &mut Work, group: &mut Group, first: u64, evicted: u64) {
         let Some(handler) = work.handler.as_mut().filter(|_| !self.is_discarding()) else {
-            self.told_later(evicted);
+            self.losses.owe(evicted);
             return self.throw_away(group);
         };
         let mut cursor = Cursor { seq: first, missed: evicted, entry: None };
@@ -98,7 +99,7 @@ impl Mailbox {
             while !group.is_empty() {
                 let calls = || self.call_each(handler, group, &mut cursor);
                 if self.profile.fence.run(&self.profile.name, PanicPlace::Handler, calls).is_none() {
-                    self.losses.panics.fetch_add(1, Ordering::Relaxed);
+                    self.panics.fetch_add(1, Ordering::Relaxed);
                     cursor.next();
                 }
             }
@@ -112,22 +113,17 @@ impl Mailbox {
             let entry = cursor.entry.insert(unsafe { Entry::from_word(word) });
             let seq = cursor.seq;
             self.delay.reached(seq, || self.clock.monotonic_ns());
-            let missed = std::mem::take(&mut cursor.missed) + self.take_pending();
+            let missed = std::mem::take(&mut cursor.missed) + self.losses.take();
             let told = Told { missed, seq, end: None };
             handler(&Arrival { message: entry.message(), told });
             cursor.next();
         }
     }
 
-    /// Lost and counted already, but nobody was told yet.
-    fn told_later(&self, lost: u64) {
-        self.losses.pending.fetch_add(lost, Ordering::Relaxed);
-    }
-
     fn throw_away(&self, group: &mut Group) {
         frames::enter(self.profile.bus, self.profile.id, || {
             for word in group {
-                self.refuse();
+                self.losses.count_and_owe(Loss::Discarded, 1);
                 // SAFETY: taken out of the ring, so it is ours alone.
                 drop(unsafe { Entry::from_word(word) });
             }
@@ -143,7 +139,7 @@ impl Mailbox {
         let mut group = Group::default();
         // SAFETY: as the caller says.
         while let Taken::Some { missed, .. } = unsafe { self.take(&mut group, GROUP) } {
-            self.told_later(missed);
+            self.losses.owe(missed);
             self.throw_away(&mut group);
         }
     }
@@ -155,7 +151,7 @@ impl Mailbox {
         frames::enter(self.profile.bus, self.profile.id, || {
             if let (Some(handler), Some(ending)) = (handler, ending) {
                 let panics = ending.run(&self.profile, self.last_told(evicted), handler);
-                self.losses.panics.fetch_add(panics, Ordering::Relaxed);
+                self.panics.fetch_add(panics, Ordering::Relaxed);
             }
         });
         self.done.set(());
@@ -163,7 +159,8 @@ impl Mailbox {
 
     /// What is told with the final message.
     pub(super) fn last_told(&self, evicted: u64) -> Told {
-        let missed = evicted + self.take_pending();
+        // One refused message may have been the end of it.
+        let missed = evicted + self.losses.take_last() + u64::from(self.is_overflowed());
         Told { missed, seq: self.ring.accepted(), end: Some(self.end_reason()) }
     }
 }

@@ -10,7 +10,8 @@ use std::fmt;
 pub enum EndReason {
     /// Somebody unsubscribed it, or its handle was dropped.
     Unsubscribed,
-    /// A panic of its handler ended it, as [`OnPanic::Disconnect`](crate::OnPanic::Disconnect) asks for.
+    /// A message that found no room ended it, as [`Overflow::Disconnect`](crate::Overflow::Disconnect) asks for, or a
+    /// panic of its handler, as [`OnPanic::Disconnect`](crate::OnPanic::Disconnect) does.
     Disconnected,
     /// The bus was shut down.
     ShutDown,

@@ -9,4 +9,4 @@ mod tables;
 
 pub use delay::Delay;
 pub(crate) use delay::DelaySample;
-pub use tables::{BusStats, SubscriptionStats, TopicStats};
+pub use tables::{BusStats, Lost, SubscriptionStats, TopicStats};

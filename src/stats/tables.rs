@@ -45,12 +45,72 @@ pub struct SubscriptionStats {
     pub capacity: u64,
     /// Messages it did not get although they were meant for it, for whatever reason.
     pub missed: u64,
+    /// The same, by reason.
+    pub lost: Lost,
     /// Messages taken although the mailbox was full (`Block` in a handler, control messages).
     pub over_capacity: u64,
     /// Panics of its handler.
     pub panics: u64,
     /// How long messages waited.
     pub delay: Delay,
+}
+
+/// Messages that were meant for a subscription and not delivered, by reason.
+///
+/// ```
+/// # let bus = stasis_bus::Bus::builder().manual().build()?;
+/// # let (state, topic) = (bus.message_type::<u8>("state")?, bus.topic("calls")?);
+/// use stasis_bus::Overflow;
+/// let slow = topic.subscription("slow").accept(&state).capacity(2).overflow(Overflow::DropNewest).start(|_| {})?;
+/// (0..5).for_each(|value| assert!(topic.publish(state.message(value)).closed == 0));
+/// let stats = slow.stats();
+/// assert_eq!((stats.lost.refused, stats.missed), (3, 3));
+/// assert_eq!(stats.lost.to_string(), "3 refused");
+/// # Ok::<(), stasis_bus::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lost {
+    /// Refused by a full mailbox.
+    pub refused: u64,
+    /// Waited, and were taken out for newer ones.
+    pub evicted: u64,
+    /// Waited, and were replaced by a newer one of their key.
+    pub conflated: u64,
+    /// Refused because nobody made room before the publisher's deadline.
+    pub timed_out: u64,
+    /// Refused, by which the subscription ended: 0 or 1.
+    pub disconnected: u64,
+    /// Waited, and were thrown away with their queue, by a shutdown or because a stream was dropped.
+    pub discarded: u64,
+}
+
+impl Lost {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.each().iter().map(|(count, _)| count).sum()
+    }
+
+    fn each(&self) -> [(u64, &'static str); 6] {
+        [
+            (self.refused, "refused"),
+            (self.evicted, "evicted"),
+            (self.conflated, "conflated"),
+            (self.timed_out, "timed out"),
+            (self.disconnected, "disconnected"),
+            (self.discarded, "discarded"),
+        ]
+    }
+}
+
+impl fmt::Display for Lost {
+    /// What there is; "nothing" if there is none.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = self.each().into_iter().filter(|(count, _)| *count > 0);
+        let words: Vec<String> = parts.map(|(count, why)| format!("{count} {why}")).collect();
+        f.write_str(if words.is_empty() { "nothing" } else { "" })?;
+        f.write_str(&words.join(", "))
+    }
 }
 
 /// A whole bus at one moment.

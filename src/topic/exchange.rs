@@ -155,9 +155,9 @@ impl Exchange {
         self.members.lock().insert(member.id(), member);
     }
 
-    pub(crate) fn forget(&self, id: u64) {
-        let gone = self.members.lock().remove(&id);
-        drop(gone);
+    /// It has ended. `Some`: nobody forgot it before.
+    pub(crate) fn forget(&self, id: u64) -> Option<Arc<Member>> {
+        self.members.lock().remove(&id)
     }
 
     /// All live subscriptions, by number.

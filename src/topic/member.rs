@@ -9,7 +9,7 @@ use crate::dispatch::waits::{self, Circle};
 use crate::mailbox::{Dispatch, Ending, Filter, Inline, Mailbox, Profile, Reader};
 use crate::message::{Change, EndReason, Message, SubscriptionChange};
 use crate::queue::Close;
-use crate::stats::{Delay, SubscriptionStats};
+use crate::stats::{Delay, Lost, SubscriptionStats};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::time::Deadline;
@@ -107,7 +107,11 @@ impl Member {
                 })
             }),
             on_end: None,
-            forget: Box::new(move || exchange.forget(id)),
+            forget: Box::new(move || {
+                if let Some(member) = exchange.forget(id) {
+                    member.ended();
+                }
+            }),
         }
     }
 
@@ -126,7 +130,7 @@ impl Member {
     }
 
     pub(crate) fn is_subscribed(&self) -> bool {
-        !self.ending.load(Ordering::Acquire)
+        !self.ending.load(Ordering::Acquire) && !self.mailbox().is_some_and(|mailbox| mailbox.is_ending())
     }
 
     pub(crate) fn done(&self) -> &Latch<()> {
@@ -143,6 +147,10 @@ impl Member {
         if self.ending.swap(true, Ordering::AcqRel) {
             return false;
         }
+        // Its policy may have ended it before: then it leaves the list here, for that reason.
+        let mailbox = self.mailbox();
+        let first = mailbox.is_none_or(|mailbox| mailbox.begin_end(reason));
+        let reason = mailbox.map_or(reason, |mailbox| mailbox.end_reason());
         let drained = match &self.sink {
             Sink::Inline(inline) => {
                 inline.close(reason);
@@ -163,10 +171,15 @@ impl Member {
         if let Some(gate) = drained {
             frames::mark(bus, self.topic.id, |_| gate.drain());
         }
-        if let Some(mailbox) = self.mailbox() {
+        if let Some(mailbox) = mailbox {
             self.close(mailbox, reason);
         }
-        true
+        first
+    }
+
+    /// Its consumer has come to the end. Who ended it took it off the list; where its policy did, that is left to do.
+    fn ended(&self) {
+        self.end(EndReason::Disconnected);
     }
 
     fn close(&self, mailbox: &Mailbox, reason: EndReason) {
@@ -263,6 +276,7 @@ impl Member {
             high_water: 0,
             capacity: 0,
             missed: 0,
+            lost: Lost::default(),
             over_capacity: 0,
             panics: 0,
             delay: Delay::default(),

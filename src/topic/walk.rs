@@ -308,17 +308,29 @@ impl<'w> Fanout<'w> {
                 self.report.accepted += 1;
                 self.report.over_capacity += u32::from(over_capacity);
                 self.unshared -= usize::from(plain);
-                if turn {
-                    self.turns.take(mailbox);
-                }
+                self.take_turn(mailbox, turn);
                 return;
             }
             Offer::Dropped => self.report.dropped += 1,
-            Offer::Closed => self.report.closed += 1,
+            Offer::Disconnected { turn } => {
+                self.report.dropped += 1;
+                self.take_turn(mailbox, turn);
+            }
+            Offer::Closed { turn } => {
+                self.report.closed += 1;
+                self.take_turn(mailbox, turn);
+            }
         }
         if !plain {
             // SAFETY: the envelope was refused, so it is ours alone.
             drop(unsafe { Entry::from_word(word) });
+        }
+    }
+
+    #[inline]
+    fn take_turn(&mut self, mailbox: &Arc<Mailbox>, turn: bool) {
+        if turn {
+            self.turns.take(mailbox);
         }
     }
 
