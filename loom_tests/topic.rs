@@ -142,3 +142,103 @@ fn publish_against_subscribe_and_unsubscribe_of_an_inline_handler() {
         seen.read(|seen| assert_eq!((seen.values.len(), seen.finals), (usize::from(reached), 1)));
     });
 }
+
+static KEPT: Witness = Witness::new();
+static KEPT_LATE: Witness = Witness::new();
+
+/// Publishes by a kept list while the subscription goes: a publish that begins after the end has returned, as its thread
+/// hears from a flag, reaches nobody; one before it reaches, and is delivered.
+fn kept_list(subscribe: impl FnOnce(&Model) -> (Subscription, Shared)) {
+    let model = Model::new();
+    let (subscription, seen) = subscribe(&model);
+    let mut publisher = model.topic.publisher();
+    let (kind, gone) = (model.kind.clone(), Arc::new(AtomicBool::new(false)));
+    let told = gone.clone();
+    let thread = spawn(move || {
+        let over = told.load(Ordering::Acquire);
+        let report = publisher.publish(kind.message(1));
+        assert!(!(over && report.reached()), "an old list, after its end had returned");
+        if over { &KEPT_LATE } else { &KEPT }.see();
+        (report.reached(), publisher)
+    });
+    subscription.unsubscribe();
+    gone.store(true, Ordering::Release);
+    let (reached, publisher) = thread.join().unwrap();
+    model.bus.run_until_idle();
+    assert!(subscription.is_done(), "an idle publisher delays no ending");
+    seen.read(|seen| assert_eq!((seen.values.len(), seen.finals), (usize::from(reached), 1)));
+    assert_eq!(model.topic.stats().published, 1);
+    drop(publisher);
+    assert_eq!(model.topic.stats().published, 1);
+}
+
+#[test]
+fn kept_list_against_unsubscribe_of_a_mailbox() {
+    explore(5, || kept_list(Model::mailbox));
+    assert!(KEPT.was_seen() && KEPT_LATE.was_seen());
+}
+
+#[test]
+fn kept_list_against_unsubscribe_of_an_inline_handler() {
+    explore(5, || kept_list(Model::inline));
+    assert!(KEPT.was_seen() && KEPT_LATE.was_seen());
+}
+
+/// A subscription appears while a list is kept: a publish that begins after that has returned reaches it.
+#[test]
+fn kept_list_against_subscribe() {
+    static BEFORE: Witness = Witness::new();
+    static AFTER: Witness = Witness::new();
+    explore(5, || {
+        let model = Model::new();
+        let mut publisher = model.topic.publisher();
+        let (kind, stands) = (model.kind.clone(), Arc::new(AtomicBool::new(false)));
+        let told = stands.clone();
+        let thread = spawn(move || {
+            let must = told.load(Ordering::Acquire);
+            let reached = publisher.publish(kind.message(1)).reached();
+            assert!(reached || !must, "a new list, and not used");
+            if must { &AFTER } else { &BEFORE }.see();
+            (reached, publisher)
+        });
+        let (subscription, seen) = model.mailbox();
+        stands.store(true, Ordering::Release);
+        let (reached, _publisher) = thread.join().unwrap();
+        model.bus.run_until_idle();
+        seen.read(|seen| assert_eq!(seen.values.len(), usize::from(reached)));
+        subscription.unsubscribe();
+        model.bus.run_until_idle();
+        assert!(subscription.is_done());
+    });
+    assert!(BEFORE.was_seen() && AFTER.was_seen());
+}
+
+/// A forward is cancelled while a list with it is kept: a publish that begins after that has returned does not use it.
+#[test]
+fn kept_list_against_cancel() {
+    static USED: Witness = Witness::new();
+    static CANCELLED: Witness = Witness::new();
+    explore(5, || {
+        let model = Model::new();
+        let (subscription, seen) = model.inline();
+        let from = model.bus.topic("from").unwrap();
+        let edge = from.forward_to(&model.topic).unwrap();
+        let mut publisher = from.publisher();
+        let (kind, gone) = (model.kind.clone(), Arc::new(AtomicBool::new(false)));
+        let told = gone.clone();
+        let thread = spawn(move || {
+            let over = told.load(Ordering::Acquire);
+            let reached = publisher.publish(kind.message(1)).reached();
+            assert!(!(over && reached), "an edge that was cancelled before");
+            if reached { &USED } else { &CANCELLED }.see();
+            (reached, publisher)
+        });
+        edge.cancel();
+        gone.store(true, Ordering::Release);
+        let (reached, _publisher) = thread.join().unwrap();
+        seen.read(|seen| assert_eq!(seen.values.len(), usize::from(reached)));
+        assert_eq!(model.topic.stats().arrived, u64::from(reached));
+        subscription.unsubscribe();
+    });
+    assert!(USED.was_seen() && CANCELLED.was_seen());
+}

@@ -24,6 +24,7 @@ fn handles_go_to_other_threads() {
     shared::<Stream>();
     shared::<Received>();
     unpinned::<Stream>();
+    sent::<Publisher>();
     sent::<BusBuilder>();
     sent::<SubscriptionBuilder<'_>>();
     sent::<TypeBuilder<'_, u8>>();

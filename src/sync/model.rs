@@ -145,6 +145,10 @@ impl<T> Snapshot<T> {
         SnapshotGuard(self.arena.lock().unwrap()[index].clone())
     }
 
+    pub(crate) fn load_owned(&self) -> SnapshotGuard<T> {
+        self.load()
+    }
+
     pub(crate) fn swap(&self, value: Arc<T>) -> Arc<T> {
         let index = {
             let mut arena = self.arena.lock().unwrap();

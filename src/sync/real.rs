@@ -143,6 +143,11 @@ impl<T> Snapshot<T> {
         self.0.load()
     }
 
+    /// The same with a reference of its own, to be kept for long and on any thread.
+    pub(crate) fn load_owned(&self) -> SnapshotGuard<T> {
+        SnapshotGuard::from_inner(self.0.load_full())
+    }
+
     /// Replaces the value and returns the old one. Writers exclude each other by a lock of their own.
     pub(crate) fn swap(&self, value: Arc<T>) -> Arc<T> {
         self.0.swap(value)

@@ -5,22 +5,27 @@
 //! | [`exchange`] | what all topics of a bus share: registry, pool, clock, phase |
 //! | [`subscribers`] | the copy-on-write list of one topic |
 //! | [`gate`] | what keeps inline calls from coming after the final one |
+//! | `collect` | what a publish reaches |
 //! | [`walk`] | one publish: collect, deliver, wake, call inline handlers |
+//! | [`publisher`] | one thread's publishes, with the lists kept in between |
 //! | `turns` | what a publish has to wake or to run, and when |
 //! | [`member`] | one subscription as its topic sees it, and how it ends |
 //! | [`forward`] | everything published here also reaches there |
 //! | [`report`] | what a publish did |
 
+mod collect;
 pub(crate) mod exchange;
 pub(crate) mod forward;
 pub(crate) mod gate;
 pub(crate) mod member;
+pub(crate) mod publisher;
 pub(crate) mod report;
 pub(crate) mod subscribers;
 mod turns;
 pub(crate) mod walk;
 
 pub use forward::Forward;
+pub use publisher::Publisher;
 pub use report::{Refusal, Report};
 
 use crate::message::{Message, MessageType, Timestamp};
@@ -28,6 +33,7 @@ use crate::stats::TopicStats;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, Snapshot};
 use exchange::Exchange;
+use publisher::Ledger;
 use std::fmt;
 use subscribers::Subscribers;
 use walk::Walk;
@@ -40,6 +46,8 @@ pub(crate) struct TopicCore {
     detail: Box<str>,
     created: Timestamp,
     pub(crate) subscribers: Snapshot<Subscribers>,
+    /// That of the list shown last, for publishers that keep one.
+    version: AtomicU64,
     /// Held while the subscribers are replaced; bus code only.
     pub(crate) writer: Mutex<()>,
     pub(crate) published: AtomicU64,
@@ -48,6 +56,16 @@ pub(crate) struct TopicCore {
     /// Messages that came by a forward.
     pub(crate) arrived: AtomicU64,
     pub(crate) unrouted: AtomicU64,
+    /// What publishers count by themselves.
+    ledger: Ledger,
+}
+
+/// A topic's counts of messages.
+#[derive(Default)]
+struct Sums {
+    published: u64,
+    arrived: u64,
+    unrouted: u64,
 }
 
 impl TopicCore {
@@ -60,28 +78,30 @@ impl TopicCore {
             detail,
             created,
             subscribers: Snapshot::new(Arc::new(Subscribers::empty())),
+            version: AtomicU64::new(0),
             writer: Mutex::new(()),
             published: AtomicU64::new(0),
             own: AtomicU64::new(0),
             arrived: AtomicU64::new(0),
             unrouted: AtomicU64::new(0),
+            ledger: Ledger::new(),
         }
     }
 
     /// Messages that reached this topic, either way.
     pub(crate) fn reached(&self) -> u64 {
-        let counts = [&self.published, &self.own, &self.arrived];
-        counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+        let sums = self.sums();
+        sums.published + sums.arrived + self.own.load(Ordering::Relaxed)
     }
 
     pub(crate) fn stats(&self) -> TopicStats {
-        let now = self.subscribers.load();
+        let (now, sums) = (self.subscribers.load(), self.sums());
         TopicStats {
             name: self.name.to_string(),
-            published: self.published.load(Ordering::Relaxed),
-            reached: self.reached(),
-            arrived: self.arrived.load(Ordering::Relaxed),
-            unrouted: self.unrouted.load(Ordering::Relaxed),
+            published: sums.published,
+            reached: sums.published + sums.arrived + self.own.load(Ordering::Relaxed),
+            arrived: sums.arrived,
+            unrouted: sums.unrouted,
             subscriptions: now.routes().len() + now.inline().len(),
             forwards: now.edges().len(),
         }
@@ -177,11 +197,8 @@ impl Topic {
         kind: &MessageType<T>,
         value: impl FnOnce() -> T,
     ) -> Report {
-        if kind.is_declined() {
-            return Report::refused(Refusal::Declined);
-        }
-        if !self.is_own(kind) {
-            return Report::refused(Refusal::ForeignType);
+        if let Some(refusal) = self.refusal(kind) {
+            return Report::refused(refusal);
         }
         match self.wants(kind) {
             true => self.publish(kind.message(value())),
@@ -192,12 +209,16 @@ impl Topic {
     /// Whether a message of this type, published here now, would be taken by anybody. Cost: as a publish without
     /// deliveries.
     pub fn wants<T>(&self, kind: &MessageType<T>) -> bool {
-        !kind.is_declined() && self.is_own(kind) && Walk::from(&self.0).wants(kind.kind())
+        self.refusal(kind).is_none() && Walk::from(&self.0).wants(kind.kind())
     }
 
-    /// Whether the type belongs to this topic's bus.
-    fn is_own<T>(&self, kind: &MessageType<T>) -> bool {
-        kind.kind().bus() == self.0.exchange.id
+    /// Why no message of this type is taken here, whoever listens.
+    fn refusal<T>(&self, kind: &MessageType<T>) -> Option<Refusal> {
+        match kind.kind().bus() == self.0.exchange.id {
+            _ if kind.is_declined() => Some(Refusal::Declined),
+            true => None,
+            false => Some(Refusal::ForeignType),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use super::gate::Gate;
 use crate::mailbox::{Filter, Inline, Mailbox};
 use crate::message::kind::Kind;
 use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
 
 /// A mailbox and what it wants.
 #[derive(Clone)]
@@ -22,6 +23,8 @@ pub(crate) struct Edge {
 
 #[derive(Clone)]
 pub(crate) struct Subscribers {
+    /// Each list shown has a higher one than the list before it.
+    version: u64,
     /// Those that never wait, then from `waiting` on those that may.
     routes: Vec<Route>,
     waiting: usize,
@@ -35,6 +38,7 @@ pub(crate) struct Subscribers {
 impl Subscribers {
     pub(super) fn empty() -> Self {
         Self {
+            version: 0,
             routes: Vec::new(),
             waiting: 0,
             open: true,
@@ -42,6 +46,11 @@ impl Subscribers {
             edges: Vec::new(),
             gate: Gate::new(),
         }
+    }
+
+    #[inline]
+    pub(super) fn version(&self) -> u64 {
+        self.version
     }
 
     pub(crate) fn routes(&self) -> &[Route] {
@@ -96,10 +105,20 @@ impl TopicCore {
         let locked = self.writer.lock();
         let mut list = Subscribers::clone(&self.subscribers.load());
         let result = change(&mut list);
-        let old = self.subscribers.swap(Arc::new(list));
+        let old = self.show(list);
         drop(locked);
         drop(old);
         result
+    }
+
+    /// Puts an edited copy in the place of the list. The caller has the writer lock, and drops the old list after it.
+    fn show(&self, mut list: Subscribers) -> Arc<Subscribers> {
+        list.version += 1;
+        let version = list.version;
+        let old = self.subscribers.swap(Arc::new(list));
+        // Relaxed: see `topic::publisher`, which is why a list has a number.
+        self.version.store(version, Ordering::Relaxed);
+        old
     }
 
     pub(crate) fn add_route(&self, route: Route) {
@@ -128,7 +147,7 @@ impl TopicCore {
         let gate = list.gate.clone();
         // SAFETY: under the writer lock, and the current list's gate is never retired.
         list.gate = unsafe { gate.succeed(vec![inline.clone()]) };
-        let old = self.subscribers.swap(Arc::new(list));
+        let old = self.show(list);
         let empty = gate.retire();
         drop(locked);
         drop(old);

@@ -13,7 +13,9 @@
 //! handler delays no mailbox. References are added for all takers in one addition before the first is handed out;
 //! what nobody took is given back in one subtraction.
 
-use super::subscribers::{Route, Subscribers};
+use super::collect::{Guard, Reached, collect, give_scratch, take_scratch};
+use super::publisher::Counts;
+use super::subscribers::Route;
 use super::turns::Turns;
 use super::{Refusal, Report, TopicCore};
 use crate::dispatch::fence::{PanicPlace, caught};
@@ -21,16 +23,10 @@ use crate::dispatch::frames;
 use crate::mailbox::{Entry, Inline, Mailbox, Offer, Patience, Receipt};
 use crate::message::Message;
 use crate::message::kind::Kind;
+use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
-use crate::sync::{Arc, SnapshotGuard, local};
-use std::cell::Cell;
-use std::collections::HashSet;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
-use std::ops::Deref;
-
-/// Beyond so many topics, "visited already?" asks a set instead of looking through the list.
-const LINEAR_MAX: usize = 32;
 
 /// A publish on one topic, about to begin.
 pub(crate) struct Walk<'a> {
@@ -41,31 +37,13 @@ pub(crate) struct Walk<'a> {
     control: bool,
     /// Somebody waits until this subscription has handled it.
     awaited: Option<(u64, Receipt)>,
-}
-
-/// A topic met, with its list as it was then.
-struct Reached {
-    topic: *const TopicCore,
-    list: Guard,
-}
-
-type Guard = SnapshotGuard<Subscribers>;
-
-impl Reached {
-    fn load(topic: &TopicCore) -> Self {
-        Self { topic, list: topic.subscribers.load() }
-    }
-
-    fn topic(&self) -> &TopicCore {
-        // SAFETY: the walk's own topic is borrowed for the walk; every other one is held by an edge in a list that
-        // was collected before it and is dropped with it.
-        unsafe { &*self.topic }
-    }
+    /// Where a `Publisher` counts.
+    counts: Option<&'a Counts>,
 }
 
 impl<'a> Walk<'a> {
     pub(crate) fn from(topic: &'a Arc<TopicCore>) -> Self {
-        Self { topic, except: None, control: false, awaited: None }
+        Self { topic, except: None, control: false, awaited: None, counts: None }
     }
 
     /// For the bus's own messages.
@@ -78,6 +56,12 @@ impl<'a> Walk<'a> {
     /// `subscription` gets it in an envelope, whose end `receipt` tells of.
     pub(crate) fn awaited(mut self, subscription: u64, receipt: Receipt) -> Self {
         self.awaited = Some((subscription, receipt));
+        self
+    }
+
+    /// For a `Publisher`, which counts by itself.
+    pub(super) fn counted_by(mut self, counts: &'a Counts) -> Self {
+        self.counts = Some(counts);
         self
     }
 
@@ -100,7 +84,7 @@ impl<'a> Walk<'a> {
     }
 
     #[inline]
-    fn refusal(&self, message: &Message) -> Option<Refusal> {
+    pub(super) fn refusal(&self, message: &Message) -> Option<Refusal> {
         let exchange = &self.topic.exchange;
         if !exchange.admits() && !self.control {
             Some(Refusal::Closed)
@@ -116,7 +100,7 @@ impl<'a> Walk<'a> {
     }
 
     #[cold]
-    fn refuse(&self, refusal: Refusal) -> Report {
+    pub(super) fn refuse(&self, refusal: Refusal) -> Report {
         if refusal == Refusal::NestedTooDeep {
             self.topic.exchange.nested_too_deep.fetch_add(1, Ordering::Relaxed);
         }
@@ -141,12 +125,26 @@ impl<'a> Walk<'a> {
         if !self.topic.exchange.admits() {
             return Report::refused(Refusal::Closed);
         }
-        self.topic.published.fetch_add(1, Ordering::Relaxed);
-        self.topic.unrouted.fetch_add(1, Ordering::Relaxed);
+        match self.counts {
+            Some(counts) => counts.unwanted(),
+            None => {
+                self.topic.published.fetch_add(1, Ordering::Relaxed);
+                self.count_unrouted(1);
+            }
+        }
         Report::default()
     }
 
-    fn deliver(&self, reached: &[Reached], message: Message) -> Report {
+    #[cold]
+    fn count_unrouted(&self, messages: u64) {
+        match self.counts {
+            Some(counts) => counts.unrouted(messages),
+            None => _ = self.topic.unrouted.fetch_add(messages, Ordering::Relaxed),
+        }
+    }
+
+    /// Hands `message` to everybody on the lists collected.
+    pub(super) fn deliver(&self, reached: &[Reached], message: Message) -> Report {
         let mut delivery = Fanout::new(self, message);
         delivery.count(reached);
         for reached in reached {
@@ -387,7 +385,7 @@ impl<'w> Fanout<'w> {
     #[inline]
     fn finish(&mut self) -> Report {
         if self.report.accepted == 0 && !self.walk.control {
-            self.walk.topic.unrouted.fetch_add(1, Ordering::Relaxed);
+            self.walk.count_unrouted(1);
         }
         self.turns.run_serial();
         // Values go last, when every turn is passed on: their drops may do anything.
@@ -404,51 +402,4 @@ impl Drop for Leave<'_> {
     fn drop(&mut self) {
         self.0.gate().leave();
     }
-}
-
-// ---- collecting ----------------------------------------------------------------------------------------------
-
-/// Loads every topic reachable from `first`, each once. With `count`, tells the topics that they were reached.
-fn collect(first: Reached, reached: &mut Vec<Reached>, count: bool) {
-    let mut visited: Option<HashSet<*const TopicCore>> = None;
-    reached.push(first);
-    let mut at = 0;
-    while at < reached.len() {
-        let list: *const Subscribers = Arc::as_ptr(reached[at].list.deref());
-        // SAFETY: the guard in `reached[at]` keeps the list where it is, though `reached` may grow.
-        for edge in unsafe { &*list }.edges() {
-            if is_new(Arc::as_ptr(&edge.target), reached, &mut visited) {
-                if count {
-                    edge.target.arrived.fetch_add(1, Ordering::Relaxed);
-                }
-                reached.push(Reached::load(&edge.target));
-            }
-        }
-        at += 1;
-    }
-}
-
-fn is_new(
-    topic: *const TopicCore,
-    reached: &[Reached],
-    visited: &mut Option<HashSet<*const TopicCore>>,
-) -> bool {
-    if reached.len() < LINEAR_MAX {
-        return !reached.iter().any(|reached| std::ptr::eq(reached.topic, topic));
-    }
-    visited.get_or_insert_with(|| reached.iter().map(|reached| reached.topic).collect()).insert(topic)
-}
-
-local! {
-    /// Kept between publishes so that collecting does not allocate; a nested publish makes its own.
-    static SCRATCH: Cell<Vec<Reached>> = Cell::new(Vec::new());
-}
-
-fn take_scratch() -> Vec<Reached> {
-    SCRATCH.try_with(Cell::take).unwrap_or_default()
-}
-
-fn give_scratch(mut reached: Vec<Reached>) {
-    reached.clear();
-    let _ = SCRATCH.try_with(|scratch| scratch.set(reached));
 }
