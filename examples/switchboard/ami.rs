@@ -101,6 +101,18 @@ pub(crate) struct Counts {
     pub(crate) faults: u64,
 }
 
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, more: Self) {
+        let Self { bytes, lines, events, responses, actions, faults } = more;
+        self.bytes += bytes;
+        self.lines += lines;
+        self.events += events;
+        self.responses += responses;
+        self.actions += actions;
+        self.faults += faults;
+    }
+}
+
 /// Cuts a manager stream into packets. Feed it pieces of any size, take what is complete by
 /// iterating, and [`finish`](Reader::finish) it so that a cut-off end is reported.
 ///

@@ -1,11 +1,13 @@
 //! The program as its user meets it: files in, files out, and what he is told.
 
 use crate::event::tests::{RICH, SIMPLE, unpack};
-use crate::options::Options;
+use crate::options::{Command, Options, Speed};
 use crate::progress::Line;
 use crate::{Failure, Told, replay};
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// A folder that goes with the test.
 struct Folder(PathBuf);
@@ -92,9 +94,14 @@ fn the_report_is_as_promised() {
         );
         let delay = ["p50", "p99", "p999", "max"].map(|field| one["delay_ns"][field].as_u64().expect(field));
         assert!(delay.is_sorted() && delay[3] > 0, "{delay:?}");
-        assert_eq!(one.as_object().expect("an object").len(), 4);
+        assert_eq!((&one["published"], &one["panics"]), (&count.into(), &0.into()));
+        assert_eq!(one.as_object().expect("an object").len(), 6);
     }
-    assert_eq!(report.as_object().expect("an object").len(), 6);
+    let compared = serde_json::json!([{
+        "recording": "the recording that comes with it", "rounds": [1, 1], "rows": 521, "equal": 517,
+    }]);
+    assert_eq!(report["comparisons"], compared);
+    assert_eq!(report.as_object().expect("an object").len(), 8);
 }
 
 #[test]
@@ -184,4 +191,113 @@ fn a_stopped_replay_sums_up_what_it_did() {
     assert!(told.summary.starts_with("the recording that comes with it (stopped)\n"));
     assert!(told.summary.contains("\ncdr rows equal 0 of 521\n"), "{}", told.summary);
     assert_eq!(told.troubles, [""; 0]);
+}
+
+fn run_with(arguments: &str) -> Told {
+    let words = arguments.split(' ').map(std::ffi::OsString::from);
+    match crate::options::parse(words, |_| None) {
+        Ok(Command::Run(options)) => replay(&options, unseen(), |_| Ok(())).expect("a replay"),
+        other => panic!("{arguments}: {other:?}"),
+    }
+}
+
+#[test]
+fn each_round_is_as_good_as_the_first() {
+    let folder = Folder::new("rounds");
+    let told = run_with(&format!("--rounds 3 --out {}", folder.0.display()));
+    assert_eq!(told.troubles, [""; 0]);
+    assert!(told.summary.contains("\nrounds 1 to 3, each: cdr rows equal 517 of 521\n"), "{}", told.summary);
+    assert!(
+        told.summary.contains(" 2268 channels, 663 bridges\n"),
+        "three times 756 and 221: {}",
+        told.summary
+    );
+    let rows = folder.read("cdr.csv");
+    let ids: HashSet<_> = rows.lines().filter_map(|row| row.rsplit(',').next()).collect();
+    assert_eq!((rows.lines().count(), ids.len() % 3), (3 * 521, 0));
+    let marked = |mark: &str| rows.lines().filter(|row| row.ends_with(&format!("{mark}\""))).count();
+    assert_eq!((marked("~2"), marked("~3")), (521, 521));
+    assert!(folder.read("report.json").contains("\"cdr_rows_equal\": 1551"));
+}
+
+#[test]
+fn recordings_are_played_one_after_the_other_in_each_round() {
+    let folder = Folder::new("several");
+    let (one, two) = (folder.file("events-a.ami.gz", RICH), folder.file("events-b.ami.gz", SIMPLE));
+    folder.file("Master-a.csv", include_bytes!("recordings/Master-rich.csv"));
+    folder.file("Master-b.csv", include_bytes!("recordings/Master.csv"));
+    let (one, two) = (one.display(), two.display());
+    let told = run_with(&format!("--rounds 2 {one} {two}"));
+    assert_eq!(told.troubles, [""; 0]);
+    let rich = format!("rounds 1 to 2, each: cdr rows equal 78 of 82 ({one})\n");
+    let simple = format!("rounds 1 to 2, each: cdr rows equal 517 of 521 ({two})\n");
+    assert!(told.summary.contains(&rich) && told.summary.contains(&simple), "{}", told.summary);
+}
+
+/// Events of the first 0.2 seconds, at twice the speed.
+#[test]
+fn a_paced_replay_takes_its_time_and_stops_where_it_should() {
+    let start = Instant::now();
+    let told = run_with("--speed 2 --until 0.2");
+    assert!(start.elapsed() >= Duration::from_millis(90), "{:?}", start.elapsed());
+    assert!(told.summary.starts_with("the recording that comes with it (stopped)\n"), "{}", told.summary);
+    assert_eq!(told.troubles, [""; 0]);
+    let whole = run_with("--until 100000");
+    assert!(whole.summary.starts_with("the recording that comes with it\n"), "{}", whole.summary);
+}
+
+#[test]
+fn a_stop_ends_a_replay_that_waits_for_the_next_event() {
+    let options = Options { speed: Some(Speed(0.001)), ..Options::default() };
+    let stop_soon = |stopper: crate::Stopper| {
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            stopper.stop();
+        });
+        Ok(())
+    };
+    let told = replay(&options, unseen(), stop_soon).expect("a summary");
+    assert!(told.summary.starts_with("the recording that comes with it (stopped)\n"), "{}", told.summary);
+    assert_eq!(told.troubles, [""; 0]);
+}
+
+/// Whoever is hindered loses messages, all of them counted with their reason; the others lose none.
+#[test]
+fn faults_cost_only_those_who_have_them() {
+    let folder = Folder::new("faults");
+    let faults = "--slow cdr=100us --stall feed --panic journal=1%";
+    let told = run_with(&format!("{faults} --out {}", folder.0.display()));
+    assert_eq!(told.troubles, [""; 0], "what was wanted is no trouble");
+    let report: serde_json::Value = serde_json::from_str(&folder.read("report.json")).expect("JSON");
+    let number = |one: usize, field: &str| report["subscriptions"][one][field].as_u64().expect(field);
+    for (one, published) in [12_835, 14_015, 14_015].into_iter().enumerate() {
+        assert_eq!(number(one, "published"), published);
+        assert_eq!(number(one, "delivered") + number(one, "missed"), published);
+    }
+    // One group may be in the handler's hands, a full mailbox waits, and nothing more comes in.
+    let fed = folder.read("feed.ami").matches("\r\n\r\n").count() as u64;
+    assert!((1024..=1024 + 64).contains(&fed), "{fed}");
+    assert_eq!(number(1, "missed"), 14_015 - fed);
+    let panics = number(2, "panics");
+    assert!((90..190).contains(&panics) && number(2, "missed") == 0, "{panics} of 14015 is no hundredth");
+    assert_eq!(folder.read("journal.jsonl").lines().count() as u64, 14_015 - panics);
+    for line in [
+        format!(
+            "\nlost by feed: {} of 14015 messages; {0} found its queue full while it stood still\n",
+            14_015 - fed
+        ),
+        format!("\nlost by journal: {panics} of 14015 messages; at {panics} its handler panicked\n"),
+    ] {
+        assert!(told.summary.contains(&line), "{line}{}", told.summary);
+    }
+}
+
+/// A handler on the bus: there the bus catches, counts and goes on. Rounds differ; each says how.
+#[test]
+fn a_consumer_that_panics_goes_on_with_the_next_message() {
+    let told = run_with("--panic cdr=0.5% --rounds 2");
+    assert_eq!(told.troubles, [""; 0]);
+    assert!(told.summary.contains("\nlost by cdr: "), "{}", told.summary);
+    assert!(told.summary.contains("\nround 1: cdr rows equal "), "{}", told.summary);
+    assert!(told.summary.contains("\nround 2: cdr rows equal "), "{}", told.summary);
 }

@@ -154,7 +154,7 @@ fn topics_of_channels_that_never_hang_up_go_with_the_source() {
     let mut trial = Trial::start();
     let bus = trial.board.bus().clone();
     for id in 0..2000 {
-        trial.board.feed(event("Newchannel", &id.to_string(), "").as_bytes());
+        trial.play(event("Newchannel", &id.to_string(), "").as_bytes(), 1000);
     }
     assert_eq!(bus.topics().len(), 2004);
     let made = trial.finish(&End::Complete);

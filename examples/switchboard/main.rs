@@ -19,10 +19,12 @@
 //! | `source` | publishing, with the time of the event instead of now |
 //! | `consumers` | subscriptions: a pool handler, one with a thread of its own, an async stream |
 //! | `switchboard` | a bus from its beginning to its end, with nothing lost |
+//! | `sabotage` | what a slow, stuck or panicking consumer costs the others |
 //! | `progress` | figures of a running bus |
 //!
 //! The rest is the application: `ami` and `event` read the manager protocol, `cdr` holds the
-//! rules of call records, `options`, `input`, `output` and `summary` talk to the user.
+//! rules of call records and `verdict` compares them; `playlist`, `input`, `rounds` and `pace` say
+//! what comes when; `options`, `output` and `summary` talk to the user.
 
 // The library's rule that atomics and threads come from one module (so that they can be model
 // checked) does not bind those who use the library.
@@ -34,26 +36,34 @@ mod consumers;
 mod event;
 mod input;
 mod messages;
-#[allow(dead_code, reason = "more is understood than is built")]
 mod options;
 mod output;
+mod pace;
+mod playlist;
 mod progress;
+mod rounds;
+mod sabotage;
 mod serve;
 mod source;
+mod stop;
 mod summary;
 mod switchboard;
 mod topics;
+mod verdict;
 mod wire;
 
-use input::{Input, Piece, Pieces, Stopper};
+use input::{Piece, Pieces, Stopper};
 use options::{Command, Options};
 use output::Outputs;
+use pace::Pace;
+use playlist::Playlist;
 use progress::{Line, Progress};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
+use stop::Stop;
 use summary::Summary;
-use switchboard::Switchboard;
+use switchboard::{Setup, Switchboard};
 
 /// What ends the program before there is anything to sum up.
 type Failure = Box<dyn std::error::Error>;
@@ -80,35 +90,37 @@ struct Told {
     troubles: Vec<String>,
 }
 
-/// Replays one recording from its first byte to its summary. `line` shows how far it is; `control`
-/// gets what can stop it.
+/// Replays recordings from the first byte to the summary. `line` shows how far it is; `control` gets
+/// what can stop it.
 fn replay(
     options: &Options,
     line: Line,
     control: impl FnOnce(Stopper) -> Result<(), Failure>,
 ) -> Result<Told, Failure> {
-    let (files, out) = (options.files.clone(), options.out.clone());
-    if *options != (Options { files, out, ami: options.ami, ..Options::default() }) {
-        return Err("only FILE, --out and --ami are built yet".into());
+    if options.live.is_some() {
+        return Err("--live is not built yet".into());
     }
-    let input = Input::open(options.files.first().map(PathBuf::as_path))?;
-    let asterisk = input::asterisk_rows(options.files.first().map(PathBuf::as_path))?;
-    let mut outputs = Outputs::create(options.out.as_deref(), options.files.first().map(PathBuf::as_path))?;
-    let (name, meter) = (input.name.clone(), input.meter.clone());
+    let playlist = Playlist::open(&options.files, options.rounds)?;
+    let answers = playlist::answers(&options.files)?;
+    let mut outputs = Outputs::create(options.out.as_deref(), &options.files)?;
+    let (names, meter) = (playlist.names(), playlist.meter.clone());
 
-    let mut board = Switchboard::start(outputs.consumers, asterisk.is_some())?;
+    let stop = Stop::default();
+    let pace = Pace::new(options.speed, options.until, stop.clone());
+    let setup = Setup { answers, pace, faults: options.faults.clone() };
+    let mut board = Switchboard::start(outputs.consumers, setup)?;
     if let Some(address) = options.ami {
         let address = board.serve(address)?;
         complain(&format!("serving manager clients on {address}"));
     }
     let progress = Progress::start(board.bus(), meter, line);
-    let pieces = input.start()?;
+    let pieces = Pieces::start(stop, move |outlet| playlist.read(outlet))?;
     control(pieces.stopper())?;
     let end = play(&pieces, &mut board);
     let outcome = board.finish(&end)?;
     progress.finish(&outcome);
 
-    let summary = Summary::new(&name, &end, &outcome, asterisk.as_deref());
+    let summary = Summary::new(&names, &end, &outcome);
     outputs.report.write(format_args!("{}\n", summary.to_json()?));
     let troubles = summary.troubles(&outputs.report.finish());
     Ok(Told { summary: summary.to_string(), troubles })
@@ -120,15 +132,28 @@ pub(crate) enum End {
     Complete,
     /// The user has asked to stop.
     Interrupted,
+    /// As much is played as the user wanted.
+    Enough,
     Broken(io::Error),
+}
+
+impl End {
+    /// Whether the user wanted it to end where it did.
+    pub(crate) fn is_wanted(&self) -> bool {
+        matches!(self, Self::Interrupted | Self::Enough)
+    }
 }
 
 /// Gives the input to the switchboard piece by piece, until it ends or the user wants it to.
 fn play(pieces: &Pieces, board: &mut Switchboard) -> End {
     loop {
-        match pieces.next() {
+        let next = match pieces.next() {
+            Piece::Begin(part) => board.begin(part),
             Piece::Bytes(bytes) => board.feed(&bytes),
-            Piece::End(end) => return end,
+            Piece::End(end) => ControlFlow::Break(end),
+        };
+        if let ControlFlow::Break(end) = next {
+            return end;
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::ami::{Block, safe_key};
 use crate::event::{
     BridgeEvent, ChannelEvent, DialEvent, Event, LocalEvent, OtherEvent, ParkEvent, Stamp, TransferEvent,
 };
+use crate::rounds::PartBegins;
 use serde_json::{Map, Value, json};
 use stasis_bus::{AmiEvent, Bus, Message, MessageType, SubscriptionBuilder, Timestamp, TypeError};
 
@@ -31,6 +32,8 @@ pub(crate) struct Kinds {
     pub(crate) transfer: MessageType<TransferEvent>,
     pub(crate) park: MessageType<ParkEvent>,
     pub(crate) other: MessageType<OtherEvent>,
+    /// No event: between two recordings.
+    pub(crate) part: MessageType<PartBegins>,
 }
 
 impl Kinds {
@@ -44,12 +47,22 @@ impl Kinds {
             transfer: declare(bus, "transfer")?,
             park: declare(bus, "park")?,
             other: declare(bus, "other")?,
+            part: bus.message_type("part")?,
         })
     }
 
-    /// Lets a subscription accept all of these, and nothing else: without that it would also be told
+    /// Lets a subscription accept all events, and nothing else: without that it would also be told
     /// who else subscribes.
     pub(crate) fn accept_all<'a>(&self, subscription: SubscriptionBuilder<'a>) -> SubscriptionBuilder<'a> {
+        self.accept_families(subscription).accept(&self.other)
+    }
+
+    /// All that tells of calls, and where another recording begins.
+    pub(crate) fn accept_calls<'a>(&self, subscription: SubscriptionBuilder<'a>) -> SubscriptionBuilder<'a> {
+        self.accept_families(subscription).accept(&self.part)
+    }
+
+    fn accept_families<'a>(&self, subscription: SubscriptionBuilder<'a>) -> SubscriptionBuilder<'a> {
         subscription
             .accept(&self.channel)
             .accept(&self.dial)
@@ -57,7 +70,6 @@ impl Kinds {
             .accept(&self.local)
             .accept(&self.transfer)
             .accept(&self.park)
-            .accept(&self.other)
     }
 
     /// The event as a message of its type. The answer key has none: nobody is to see it.

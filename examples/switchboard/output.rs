@@ -46,14 +46,14 @@ pub(crate) enum OutputError {
 impl Outputs {
     /// Makes the files in `folder`, so that what cannot be written is known before the work. Without
     /// a folder the consumers do the same and it goes nowhere.
-    pub(crate) fn create(folder: Option<&Path>, input: Option<&Path>) -> Result<Self, OutputError> {
+    pub(crate) fn create(folder: Option<&Path>, inputs: &[PathBuf]) -> Result<Self, OutputError> {
         if let Some(folder) = folder {
             fs::create_dir_all(folder).map_err(|error| OutputError::Folder(folder.to_owned(), error))?;
         }
         let paths = ["cdr.csv", "feed.ami", "journal.jsonl", "report.json"]
             .map(|name| folder.map(|folder| folder.join(name)));
         for path in paths.iter().flatten() {
-            refuse_input(path, input)?;
+            inputs.iter().try_for_each(|input| refuse_input(path, input))?;
         }
         let [cdr, feed, journal, report] =
             paths.map(|path| path.map_or_else(|| Ok(Sink::nowhere()), Sink::create));
@@ -62,10 +62,9 @@ impl Outputs {
     }
 }
 
-fn refuse_input(path: &Path, input: Option<&Path>) -> Result<(), OutputError> {
-    let same = |input: &Path| matches!((input.canonicalize(), path.canonicalize()), (Ok(a), Ok(b)) if a == b);
-    match input {
-        Some(input) if same(input) => Err(OutputError::IsInput(path.to_owned())),
+fn refuse_input(path: &Path, input: &Path) -> Result<(), OutputError> {
+    match (input.canonicalize(), path.canonicalize()) {
+        (Ok(input), Ok(output)) if input == output => Err(OutputError::IsInput(path.to_owned())),
         _ => Ok(()),
     }
 }

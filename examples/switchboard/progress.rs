@@ -39,7 +39,7 @@ impl Progress {
 
     /// The last line stays.
     pub(crate) fn finish(self, outcome: &Outcome) {
-        let deliveries: u64 = outcome.subscriptions.iter().map(|stats| stats.accepted).sum();
+        let deliveries: u64 = outcome.tallies.iter().map(|tally| tally.stats.accepted).sum();
         let messages = outcome.source.messages;
         let _ = self.last.send(format!("done  {messages} messages  {deliveries} deliveries"));
         if let Some(thread) = self.thread {

@@ -5,12 +5,16 @@
 //! keep up makes `publish` wait (see [`consumers`](crate::consumers)); thus the whole program uses
 //! no more memory than its mailboxes hold, whatever the length of the stream.
 
+use crate::End;
 use crate::ami::{self, Packet, Reader};
 use crate::event::{BridgeChange, ChannelChange, Event};
 use crate::messages::{BRIDGE, CHANNEL, EVERYTHING, Kinds, SYSTEM};
+use crate::pace::{Due, Pace};
+use crate::rounds::{Part, PartBegins, Rewriter, Round, Span};
 use crate::topics::Topics;
 use stasis_bus::{Bus, Error, Report, Timestamp, Topic};
 use std::fmt::Display;
+use std::ops::ControlFlow;
 
 /// Most faults that are kept for the summary; more are only counted.
 const FAULTS_KEPT: usize = 20;
@@ -23,6 +27,11 @@ pub(crate) struct Source {
     channels: Topics,
     bridges: Topics,
     system: Topic,
+    pace: Pace,
+    part: Part,
+    rewriter: Rewriter,
+    /// Of the first round.
+    span: Span,
     /// Time of the last event that had one: that of those that have none.
     now: Option<Timestamp>,
     counts: Counts,
@@ -32,8 +41,12 @@ pub(crate) struct Source {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) stream: ami::Counts,
-    /// Messages published.
+    /// Events published.
     pub(crate) messages: u64,
+    /// Of these, those that tell of a call.
+    pub(crate) of_calls: u64,
+    /// Recordings begun after the first one; each is a message of its own.
+    pub(crate) begun: u64,
     /// CDRs as Asterisk wrote them, which the stream has between the events: left out.
     pub(crate) answer_keys: u64,
     /// Channels and bridges that got a topic.
@@ -53,7 +66,7 @@ pub(crate) struct Counts {
 }
 
 impl Source {
-    pub(crate) fn new(bus: &Bus) -> Result<Self, Error> {
+    pub(crate) fn new(bus: &Bus, pace: Pace) -> Result<Self, Error> {
         let everything = bus.topic(EVERYTHING)?;
         let system = bus.topic_with(SYSTEM, "events of no channel and no bridge")?;
         system.forward_to(&everything)?.detach();
@@ -63,43 +76,88 @@ impl Source {
             channels: Topics::new(bus, CHANNEL, &everything)?,
             bridges: Topics::new(bus, BRIDGE, &everything)?,
             system,
+            pace,
+            part: Part::first(),
+            rewriter: Rewriter::new(Round::default()),
+            span: Span::default(),
             now: None,
             counts: Counts::default(),
         })
     }
 
-    /// Takes the next piece of the stream, of any size, and publishes what is complete.
-    pub(crate) fn feed(&mut self, piece: &[u8]) {
+    /// Another recording begins; the first one has begun. In a new round nothing is left of the last.
+    pub(crate) fn begin(&mut self, part: Part) -> ControlFlow<End> {
+        if part == Part::first() {
+            return ControlFlow::Continue(());
+        }
+        self.finish()?;
+        self.counts.stream += std::mem::take(&mut self.reader).counts();
+        let round = Round::new(part.round, &self.span);
+        if part.round != self.part.round {
+            self.channels.close_all();
+            self.bridges.close_all();
+            self.rewriter = Rewriter::new(round.clone());
+        }
+        self.part = part;
+        self.pace.begin();
+        self.counts.begun += 1;
+        let begins = PartBegins { recording: part.recording, round };
+        let report = self.system.publish(self.kinds.part.message(begins));
+        self.count(report);
+        ControlFlow::Continue(())
+    }
+
+    /// Takes the next piece of the stream, of any size, and publishes what is complete, when it is due.
+    pub(crate) fn feed(&mut self, piece: &[u8]) -> ControlFlow<End> {
         self.reader.feed(piece);
-        self.publish_ready();
+        self.publish_ready()
     }
 
     /// The stream is over: what is unfinished is a fault.
-    pub(crate) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) -> ControlFlow<End> {
         self.reader.finish();
-        self.publish_ready();
+        self.publish_ready()
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        Counts {
-            stream: self.reader.counts(),
-            channels: self.channels.opened,
-            bridges: self.bridges.opened,
-            ..self.counts.clone()
-        }
+        let mut stream = self.counts.stream;
+        stream += self.reader.counts();
+        Counts { stream, channels: self.channels.opened, bridges: self.bridges.opened, ..self.counts.clone() }
     }
 
-    fn publish_ready(&mut self) {
+    fn publish_ready(&mut self) -> ControlFlow<End> {
         while let Some(packet) = self.reader.next() {
             match packet {
-                Ok(Packet::Event(block)) => self.publish(Event::from(block)),
+                Ok(Packet::Event(mut block)) => {
+                    self.rewriter.rewrite(&mut block);
+                    let event = Event::from(block);
+                    self.wait_for(&event)?;
+                    self.publish(event);
+                }
                 Ok(Packet::Greeting(_) | Packet::Response(_) | Packet::Action(_)) => {}
-                Err(fault) => self.note(&fault),
+                Err(fault) => self.note_fault(&fault),
             }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Waits until it is due.
+    fn wait_for(&mut self, event: &Event) -> ControlFlow<End> {
+        let Some(at) = event.at() else {
+            return ControlFlow::Continue(());
+        };
+        if self.part.round == 1 {
+            self.span.see(at);
+        }
+        match self.pace.wait_for(at) {
+            Due::Now => ControlFlow::Continue(()),
+            Due::Stopped => ControlFlow::Break(End::Interrupted),
+            Due::Enough => ControlFlow::Break(End::Enough),
         }
     }
 
     fn publish(&mut self, event: Event) {
+        let is_of_call = !matches!(event, Event::Other(_));
         let about = About::of(&event);
         let topic = match &about {
             Some(about) => self.topic_of(about, event.block().line),
@@ -107,7 +165,11 @@ impl Source {
         };
         self.now = event.at().map(timestamp).or(self.now);
         match self.kinds.message(event, self.now) {
-            Some(message) => self.count(topic.publish(message)),
+            Some(message) => {
+                self.counts.messages += 1;
+                self.counts.of_calls += u64::from(is_of_call);
+                self.count(topic.publish(message));
+            }
             None => self.counts.answer_keys += 1,
         }
         if let Some(About { scope, id, life: Life::Ends }) = about {
@@ -117,13 +179,12 @@ impl Source {
 
     /// `publish` never fails; its report says what became of the message.
     fn count(&mut self, report: Report) {
-        self.counts.messages += 1;
         self.counts.lost += u64::from(report.refusal.is_some());
     }
 
     fn topic_of(&mut self, about: &About, line: u64) -> Topic {
         if about.life == Life::Begins {
-            self.begin(about, line);
+            self.open(about, line);
         }
         let topics = self.topics(about.scope);
         let (topic, is_stray) = (topics.of(&about.id).clone(), !topics.is_open(&about.id));
@@ -131,7 +192,7 @@ impl Source {
         topic
     }
 
-    fn begin(&mut self, about: &About, line: u64) {
+    fn open(&mut self, about: &About, line: u64) {
         let topics = self.topics(about.scope);
         let (was_open, opened) = (topics.is_open(&about.id), topics.open(&about.id));
         self.counts.repeated += u64::from(was_open);
@@ -147,6 +208,17 @@ impl Source {
         match scope {
             Scope::Channel => &mut self.channels,
             Scope::Bridge => &mut self.bridges,
+        }
+    }
+
+    /// Lines are numbered in each recording.
+    fn note_fault(&mut self, fault: &dyn Display) {
+        match self.part {
+            Part { round: 1, recording: 0 } => self.note(fault),
+            Part { round, recording } => {
+                let recording = recording + 1;
+                self.note(&format!("round {round}, recording {recording}: {fault}"));
+            }
         }
     }
 

@@ -1,25 +1,20 @@
 //! What the user is told at the end, in words and as `report.json`.
 
 use crate::End;
-use crate::cdr::compare::{Comparison, compare};
-use crate::cdr::row::Row;
 use crate::output::Written;
 use crate::serve::Served;
-use crate::switchboard::Outcome;
+use crate::switchboard::{Outcome, Tally};
+use crate::verdict::Verdict;
 use serde::Serialize;
-use stasis_bus::{Delay, SubscriptionStats};
+use stasis_bus::Delay;
 use std::fmt;
 use std::time::Duration;
 
-/// Most differences that are listed.
-const DIFFERENCES_LISTED: usize = 40;
-
 pub(crate) struct Summary<'a> {
-    name: &'a str,
+    /// Of the recordings.
+    names: &'a [String],
     end: &'a End,
     outcome: &'a Outcome,
-    /// None: there is nothing to compare with.
-    comparison: Option<Comparison>,
     report: Report,
 }
 
@@ -30,16 +25,19 @@ struct Report {
     deliveries: u64,
     missed: u64,
     cdr_rows: u64,
-    cdr_rows_equal: Option<usize>,
+    cdr_rows_equal: Option<u64>,
     clients: Option<Served>,
     subscriptions: Vec<SubscriptionReport>,
+    comparisons: Vec<ComparisonReport>,
 }
 
 #[derive(Debug, Serialize)]
 struct SubscriptionReport {
     name: String,
+    published: u64,
     delivered: u64,
     missed: u64,
+    panics: u64,
     delay_ns: DelayReport,
 }
 
@@ -51,29 +49,37 @@ struct DelayReport {
     max: u64,
 }
 
+/// One recording in all rounds that came out alike.
+#[derive(Debug, Serialize)]
+struct ComparisonReport {
+    recording: String,
+    rounds: [u32; 2],
+    rows: usize,
+    equal: usize,
+}
+
 impl<'a> Summary<'a> {
-    pub(crate) fn new(name: &'a str, end: &'a End, outcome: &'a Outcome, asterisk: Option<&[Row]>) -> Self {
-        let comparison = asterisk.map(|rows| compare(&outcome.records.rows, rows));
-        let report = Report::of(outcome, comparison.as_ref());
-        Self { name, end, outcome, comparison, report }
+    pub(crate) fn new(names: &'a [String], end: &'a End, outcome: &'a Outcome) -> Self {
+        Self { names, end, outcome, report: Report::of(names, outcome) }
     }
 
     pub(crate) fn to_json(&self) -> serde_json::Result<String> {
         serde_json::to_string_pretty(&self.report)
     }
 
-    /// What went wrong; nothing if the results can be relied on.
+    /// What went wrong; nothing if the results can be relied on. What the user has broken on purpose
+    /// did not go wrong.
     pub(crate) fn troubles(&self, report: &Written) -> Vec<String> {
         let troubles = self.with_the_input().into_iter();
         troubles.chain(self.with_the_output(report)).chain(self.on_the_bus()).collect()
     }
 
     fn with_the_input(&self) -> Option<String> {
-        let events = self.outcome.source.stream.events;
+        let (name, events) = (self.name(), self.outcome.source.stream.events);
         match self.end {
-            End::Broken(error) => Some(format!("{} cannot be read to its end: {}", self.name, reason(error))),
-            End::Complete if events == 0 => Some(format!("{} has no manager event in it", self.name)),
-            End::Complete | End::Interrupted => None,
+            End::Broken(error) => Some(format!("{name} cannot be read to its end: {}", reason(error))),
+            End::Complete if events == 0 => Some(format!("{name} has no manager event in it")),
+            End::Complete | End::Interrupted | End::Enough => None,
         }
     }
 
@@ -85,25 +91,52 @@ impl<'a> Summary<'a> {
 
     /// None of these has ever been seen. If one is, the bus has not kept its word.
     fn on_the_bus(&self) -> Vec<String> {
-        let Outcome { source, feed, journal, subscriptions, shutdown, .. } = self.outcome;
+        let Outcome { source, tallies, shutdown, .. } = self.outcome;
         let mut troubles = Vec::new();
-        let lost = source.lost.max(self.report.missed);
-        if lost > 0 {
-            troubles.push(format!("{lost} messages did not reach everybody"));
+        if source.lost > 0 {
+            troubles.push(format!("the bus refused {} messages", source.lost));
         }
-        for (written, stats) in [feed, journal].into_iter().zip(&subscriptions[1..]) {
-            if written.items != stats.accepted {
-                troubles
-                    .push(format!("{} wrote {} of {} messages", stats.name, written.items, stats.accepted));
-            }
+        for tally in tallies.iter().filter(|tally| !tally.is_on_purpose()) {
+            troubles.push(format!("{} has lost {}", tally.stats.name, Losses(tally)));
         }
-        for stats in subscriptions.iter().filter(|stats| stats.panics > 0) {
-            troubles.push(format!("{} has panicked {} times", stats.name, stats.panics));
+        for Tally { stats, published, handled, panics, .. } in tallies.iter().filter(|tally| !tally.adds_up())
+        {
+            let (name, missed) = (&stats.name, stats.missed);
+            troubles.push(format!(
+                "{name}: {handled} handled, {missed} missed and {panics} panics are not the {published} published"
+            ));
         }
         if !shutdown.is_clean() {
             troubles.push(format!("the bus did not end well: {shutdown}"));
         }
         troubles
+    }
+
+    fn name(&self) -> String {
+        self.names.join(", ")
+    }
+}
+
+/// What a consumer did not handle, and why.
+struct Losses<'a>(&'a Tally);
+
+impl fmt::Display for Losses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally { stats, published, panics, fault, .. } = self.0;
+        write!(f, "{} of {published} messages", self.0.lost())?;
+        if stats.missed > 0 {
+            write!(f, "; {} found its queue full", stats.missed)?;
+        }
+        match fault.slow {
+            _ if stats.missed == 0 => {}
+            _ if fault.stalls => f.write_str(" while it stood still")?,
+            Some(time) => write!(f, " while it took {time:?} for each")?,
+            None => {}
+        }
+        if *panics > 0 {
+            write!(f, "; at {panics} its handler panicked")?;
+        }
+        Ok(())
     }
 }
 
@@ -116,28 +149,46 @@ fn reason(error: &std::io::Error) -> String {
 }
 
 impl Report {
-    fn of(outcome: &Outcome, comparison: Option<&Comparison>) -> Self {
-        let subscriptions: Vec<_> = outcome.subscriptions.iter().map(SubscriptionReport::from).collect();
+    fn of(names: &[String], outcome: &Outcome) -> Self {
+        let subscriptions: Vec<_> = outcome.tallies.iter().map(SubscriptionReport::from).collect();
+        let verdicts = &outcome.records.verdicts;
+        let comparisons =
+            verdicts.listed.iter().map(|verdict| ComparisonReport::of(names, verdict)).collect();
         Self {
             messages: outcome.source.messages,
             deliveries: subscriptions.iter().map(|one| one.delivered).sum(),
             missed: subscriptions.iter().map(|one| one.missed).sum(),
             cdr_rows: outcome.records.written.items,
-            cdr_rows_equal: comparison.map(|comparison| comparison.equal),
+            cdr_rows_equal: (!verdicts.listed.is_empty()).then_some(verdicts.equal),
             clients: outcome.served,
             subscriptions,
+            comparisons,
         }
     }
 }
 
-impl From<&SubscriptionStats> for SubscriptionReport {
-    fn from(stats: &SubscriptionStats) -> Self {
-        let name = stats.name.clone();
+impl From<&Tally> for SubscriptionReport {
+    fn from(tally: &Tally) -> Self {
+        let Tally { stats, published, panics, .. } = tally;
         Self {
-            name,
+            name: stats.name.clone(),
+            published: *published,
             delivered: stats.accepted,
             missed: stats.missed,
+            panics: *panics,
             delay_ns: DelayReport::from(stats.delay),
+        }
+    }
+}
+
+impl ComparisonReport {
+    fn of(names: &[String], verdict: &Verdict) -> Self {
+        let Verdict { recording, first_round, last_round, rows, equal, .. } = verdict;
+        Self {
+            recording: names.get(*recording).cloned().unwrap_or_default(),
+            rounds: [*first_round, *last_round],
+            rows: *rows,
+            equal: *equal,
         }
     }
 }
@@ -154,6 +205,7 @@ impl fmt::Display for Summary<'_> {
         self.stream(f)?;
         self.traffic(f)?;
         self.subscriptions(f)?;
+        self.losses(f)?;
         self.clients(f)?;
         self.rows(f)
     }
@@ -162,8 +214,8 @@ impl fmt::Display for Summary<'_> {
 impl Summary<'_> {
     fn stream(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source = &self.outcome.source;
-        let stopped = if matches!(self.end, End::Interrupted) { " (stopped)" } else { "" };
-        writeln!(f, "{}{stopped}", self.name)?;
+        let stopped = if self.end.is_wanted() { " (stopped)" } else { "" };
+        writeln!(f, "{}{stopped}", self.name())?;
         writeln!(
             f,
             "stream: {} bytes, {} events, of them {} CDRs left out; {} channels, {} bridges",
@@ -207,7 +259,7 @@ impl Summary<'_> {
         let (name, dispatch) = ("subscription", "dispatch");
         write!(f, "{name:<13}{dispatch:<10}{:>10}{:>8}{:>9}", "delivered", "missed", "highest")?;
         writeln!(f, "{:>12}{:>12}{:>12}{:>12}", "delay p50", "p99", "p99.9", "max")?;
-        for one in &self.outcome.subscriptions {
+        for Tally { stats: one, .. } in &self.outcome.tallies {
             let (name, dispatch) = (&one.name, one.dispatch);
             write!(f, "{name:<13}{dispatch:<10}{:>10}{:>8}{:>9}", one.accepted, one.missed, one.high_water)?;
             for delay in [one.delay.p50, one.delay.p99, one.delay.p999, one.delay.max] {
@@ -238,20 +290,47 @@ impl Summary<'_> {
             let (channels, rows) = (records.open_channels, records.open_rows);
             writeln!(f, "  and {rows} not written, of {channels} channels that did not hang up")?;
         }
-        match &self.comparison {
-            Some(comparison) => differences(f, comparison),
-            None => writeln!(f, "no rows of Asterisk to compare with"),
+        let verdicts = &records.verdicts;
+        if verdicts.listed.is_empty() {
+            return writeln!(f, "no rows of Asterisk to compare with");
+        }
+        let is_one = verdicts.listed.len() == 1;
+        for verdict in &verdicts.listed {
+            self.verdict(f, verdict, is_one)?;
+        }
+        match verdicts.unlisted {
+            0 => Ok(()),
+            more => writeln!(f, "and {more} rounds more; all in all {} of {}", verdicts.equal, verdicts.rows),
         }
     }
-}
 
-fn differences(f: &mut fmt::Formatter<'_>, comparison: &Comparison) -> fmt::Result {
-    writeln!(f, "cdr rows equal {} of {}", comparison.equal, comparison.rows)?;
-    for difference in comparison.differences.iter().take(DIFFERENCES_LISTED) {
-        writeln!(f, "  {difference}")?;
+    /// In which rounds rows of which recording are as Asterisk's, where there is more than one.
+    fn verdict(&self, f: &mut fmt::Formatter<'_>, verdict: &Verdict, is_one: bool) -> fmt::Result {
+        let Verdict { recording, first_round, last_round, rows, equal, differences, more } = verdict;
+        match (first_round, last_round) {
+            (1, 1) if is_one => {}
+            (first, last) if first == last => write!(f, "round {first}: ")?,
+            (first, last) => write!(f, "rounds {first} to {last}, each: ")?,
+        }
+        write!(f, "cdr rows equal {equal} of {rows}")?;
+        match self.names.get(*recording) {
+            Some(name) if self.names.len() > 1 => writeln!(f, " ({name})")?,
+            _ => writeln!(f)?,
+        }
+        for difference in differences {
+            writeln!(f, "  {difference}")?;
+        }
+        match more {
+            0 => Ok(()),
+            more => writeln!(f, "  and {more} more"),
+        }
     }
-    match comparison.differences.len().saturating_sub(DIFFERENCES_LISTED) {
-        0 => Ok(()),
-        more => writeln!(f, "  and {more} more"),
+
+    /// Who has lost messages, and why.
+    fn losses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for tally in self.outcome.tallies.iter().filter(|tally| tally.lost() > 0) {
+            writeln!(f, "lost by {}: {}", tally.stats.name, Losses(tally))?;
+        }
+        Ok(())
     }
 }

@@ -2,13 +2,21 @@
 
 use crate::End;
 use crate::consumers::cdr::Records;
-use crate::consumers::{Running, cdr, feed, journal};
+use crate::consumers::journal::Noted;
+use crate::consumers::{Running, Terms, cdr, feed, journal};
+use crate::options::{Consumer, Fault, Faults};
 use crate::output::{ConsumerSinks, Written};
+use crate::pace::Pace;
+use crate::playlist::Answers;
+use crate::rounds::Part;
 use crate::serve::{Limits, Served, Server};
 use crate::source::{Counts, Source};
+use crate::stop::Stop;
+use crate::verdict::Judge;
 use stasis_bus::{Bus, ShutdownReport, SubscriptionStats};
 use std::error::Error;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 /// When the bus ends nobody is left on it, so this is not used up.
@@ -19,9 +27,20 @@ pub(crate) struct Switchboard {
     source: Source,
     cdr: Running<Records>,
     feed: Running<Written>,
-    journal: Running<Written>,
+    journal: Running<Noted>,
+    faults: Faults,
+    /// Said when nothing more is published: no consumer is hindered any more.
+    over: Stop,
     server: Option<Server>,
     started: Instant,
+}
+
+/// How it is to run.
+#[derive(Debug, Default)]
+pub(crate) struct Setup {
+    pub(crate) answers: Answers,
+    pub(crate) pace: Pace,
+    pub(crate) faults: Faults,
 }
 
 /// What came of it all.
@@ -31,23 +50,38 @@ pub(crate) struct Outcome {
     pub(crate) records: Records,
     pub(crate) feed: Written,
     pub(crate) journal: Written,
+    /// What became of the messages: cdr, feed, journal.
+    pub(crate) tallies: [Tally; 3],
     /// None: nobody was to be served.
     pub(crate) served: Option<Served>,
-    /// Figures of the consumers: cdr, feed, journal.
-    pub(crate) subscriptions: Vec<SubscriptionStats>,
     pub(crate) shutdown: ShutdownReport,
     pub(crate) elapsed: Duration,
 }
 
+/// What became of the messages for one consumer: each was handled, or was lost because the handler
+/// panicked, or was missed (`stats` counts these) because there was no room for it.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    pub(crate) fault: Fault,
+    pub(crate) stats: SubscriptionStats,
+    /// Messages for it, as the source has counted them.
+    pub(crate) published: u64,
+    /// As the consumer has counted them.
+    pub(crate) handled: u64,
+    pub(crate) panics: u64,
+}
+
 impl Switchboard {
     /// The consumers come first: a message reaches those who are there when it is published.
-    pub(crate) fn start(out: ConsumerSinks, keep_rows: bool) -> Result<Self, Box<dyn Error>> {
-        let bus = Bus::new()?;
-        let cdr = cdr::start(&bus, out.cdr, keep_rows)?;
-        let feed = feed::start(&bus, out.feed)?;
-        let journal = journal::start(&bus, out.journal)?;
-        let source = Source::new(&bus)?;
-        Ok(Self { bus, source, cdr, feed, journal, server: None, started: Instant::now() })
+    pub(crate) fn start(out: ConsumerSinks, setup: Setup) -> Result<Self, Box<dyn Error>> {
+        let (bus, over) = (Bus::new()?, Stop::default());
+        let terms = |consumer| Terms::new(setup.faults.of(consumer), over.clone());
+        let cdr = cdr::start(&bus, out.cdr, Judge::new(setup.answers), &terms(Consumer::Cdr))?;
+        let feed = feed::start(&bus, out.feed, &terms(Consumer::Feed))?;
+        let journal = journal::start(&bus, out.journal, &terms(Consumer::Journal))?;
+        let source = Source::new(&bus, setup.pace)?;
+        let faults = setup.faults;
+        Ok(Self { bus, source, cdr, feed, journal, faults, over, server: None, started: Instant::now() })
     }
 
     /// Serves the events to manager clients from now on; gives the address.
@@ -61,17 +95,23 @@ impl Switchboard {
         &self.bus
     }
 
-    /// Takes the next piece of the stream; waits while a consumer is behind.
-    pub(crate) fn feed(&mut self, piece: &[u8]) {
-        self.source.feed(piece);
+    /// Another recording begins.
+    pub(crate) fn begin(&mut self, part: Part) -> ControlFlow<End> {
+        self.source.begin(part)
+    }
+
+    /// Takes the next piece of the stream; waits until it is due, and while a consumer is behind.
+    pub(crate) fn feed(&mut self, piece: &[u8]) -> ControlFlow<End> {
+        self.source.feed(piece)
     }
 
     /// Lets the consumers handle everything that was published, and takes the bus down.
     pub(crate) fn finish(mut self, end: &End) -> Result<Outcome, Box<dyn Error>> {
         // Where the user stops a stream, it is not the stream's fault that a block is unfinished.
-        if !matches!(end, End::Interrupted) {
-            self.source.finish();
+        if !end.is_wanted() {
+            let _ = self.source.finish();
         }
+        self.over.say();
         let source = self.source.counts();
         let (cdr, records) = self.cdr.finish()?;
         let (feed, fed) = self.feed.finish()?;
@@ -80,15 +120,41 @@ impl Switchboard {
         // They may have to be waited for; whatever they get is published already.
         let served = self.server.map(Server::finish);
         drop(self.source);
-        Ok(Outcome {
-            source,
-            records,
-            feed: fed,
-            journal: noted,
-            served,
-            subscriptions: vec![cdr, feed, journal],
-            shutdown: self.bus.shutdown(FAREWELL)?,
-            elapsed,
-        })
+        let tally = |consumer, stats: SubscriptionStats, published, handled| Tally {
+            fault: self.faults.of(consumer),
+            panics: stats.panics,
+            stats,
+            published,
+            handled,
+        };
+        let journal = Tally {
+            panics: noted.panics,
+            ..tally(Consumer::Journal, journal, source.messages, noted.written.items)
+        };
+        let tallies = [
+            tally(Consumer::Cdr, cdr, source.of_calls + source.begun, records.handled),
+            tally(Consumer::Feed, feed, source.messages, fed.items),
+            journal,
+        ];
+        let shutdown = self.bus.shutdown(FAREWELL)?;
+        Ok(Outcome { source, records, feed: fed, journal: noted.written, served, tallies, shutdown, elapsed })
+    }
+}
+
+impl Tally {
+    /// Messages that it did not handle.
+    pub(crate) fn lost(&self) -> u64 {
+        self.stats.missed + self.panics
+    }
+
+    /// Whether each message is accounted for, once.
+    pub(crate) fn adds_up(&self) -> bool {
+        self.handled + self.lost() == self.published && self.stats.accepted == self.handled + self.panics
+    }
+
+    /// Whether the user wanted messages to get lost here, in this way.
+    pub(crate) fn is_on_purpose(&self) -> bool {
+        (self.stats.missed == 0 || self.fault.delays())
+            && (self.panics == 0 || self.fault.panic_percent.is_some())
     }
 }

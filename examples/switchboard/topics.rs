@@ -69,6 +69,11 @@ impl Topics {
         self.alive.contains_key(id)
     }
 
+    /// All of them are gone.
+    pub(crate) fn close_all(&mut self) {
+        self.alive.clear();
+    }
+
     /// It is gone. Whoever has subscribed to its topic keeps that until he lets go.
     pub(crate) fn close(&mut self, id: &str) {
         self.alive.remove(id);

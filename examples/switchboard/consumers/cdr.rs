@@ -2,11 +2,13 @@
 //!
 //! The workers run one call of a handler at a time, so it may keep its state in plain variables.
 
-use super::{LOSSLESS, Running, WAITING};
+use super::{Running, Terms, WAITING};
 use crate::cdr::row::Row;
 use crate::cdr::{Cdr, csv};
 use crate::messages::{EVERYTHING, Kinds};
 use crate::output::{Sink, Written};
+use crate::rounds::PartBegins;
+use crate::verdict::{Judge, Verdicts};
 use stasis_bus::{Bus, Dispatch, Error, Message};
 use std::sync::mpsc;
 
@@ -14,36 +16,37 @@ use std::sync::mpsc;
 #[derive(Debug)]
 pub(crate) struct Records {
     pub(crate) written: Written,
-    /// All rows, if somebody wants to compare them.
+    /// Messages that it has handled.
+    pub(crate) handled: u64,
+    pub(crate) verdicts: Verdicts,
+    /// All rows of the last recording, if there is something to compare them with.
+    #[cfg_attr(not(test), expect(dead_code))]
     pub(crate) rows: Vec<Row>,
     /// Channels that never hung up, and their rows: Asterisk has not written these either.
     pub(crate) open_channels: usize,
     pub(crate) open_rows: usize,
 }
 
-/// Subscribes. Only with `keep` are the rows kept: a stream without end has rows without end.
-pub(crate) fn start(bus: &Bus, out: Sink, keep: bool) -> Result<Running<Records>, Error> {
+/// Subscribes.
+pub(crate) fn start(bus: &Bus, out: Sink, judge: Judge, terms: &Terms) -> Result<Running<Records>, Error> {
     let kinds = Kinds::of(bus)?;
     let (done, result) = mpsc::channel();
-    let mut recorder = Recorder { kinds: kinds.clone(), cdr: Cdr::new(), out, keep, rows: Vec::new() };
-    let subscription = bus
-        .topic(EVERYTHING)?
-        .subscription("cdr")
-        // What it does not accept is not even queued.
-        .accept(&kinds.channel)
-        .accept(&kinds.dial)
-        .accept(&kinds.bridge)
-        .accept(&kinds.local)
-        .accept(&kinds.transfer)
-        .accept(&kinds.park)
+    let mut saboteur = terms.saboteur();
+    let mut recorder = Recorder::new(kinds.clone(), out, judge);
+    let everything = bus.topic(EVERYTHING)?;
+    // What it does not accept is not even queued.
+    let subscription = kinds
+        .accept_calls(everything.subscription("cdr"))
         .dispatch(Dispatch::Pool)
         .capacity(WAITING)
-        .overflow(LOSSLESS)
+        .overflow(terms.overflow())
         .start(move |delivery| {
-            recorder.take(delivery.message());
             if delivery.is_final() {
                 let _ = done.send(recorder.finish());
+                return;
             }
+            saboteur.strike();
+            recorder.take(delivery.message());
         })?;
     Ok(Running { subscription, result })
 }
@@ -52,11 +55,17 @@ struct Recorder {
     kinds: Kinds,
     cdr: Cdr,
     out: Sink,
-    keep: bool,
-    rows: Vec<Row>,
+    judge: Judge,
+    handled: u64,
+    open_channels: usize,
+    open_rows: usize,
 }
 
 impl Recorder {
+    fn new(kinds: Kinds, out: Sink, judge: Judge) -> Self {
+        Self { kinds, cdr: Cdr::new(), out, judge, handled: 0, open_channels: 0, open_rows: 0 }
+    }
+
     fn take(&mut self, message: &Message) {
         let rows = self.apply(message);
         for row in &rows {
@@ -64,9 +73,8 @@ impl Recorder {
             csv::write(&mut line, row);
             self.out.write(line);
         }
-        if self.keep {
-            self.rows.extend(rows);
-        }
+        self.judge.add(rows);
+        self.handled += 1;
     }
 
     /// A type reads the messages that it made, and no others.
@@ -84,13 +92,29 @@ impl Recorder {
             cdr.transfer(event);
         } else if let Some(event) = kinds.park.read(message) {
             cdr.park(event);
+        } else if let Some(part) = kinds.part.read(message) {
+            self.begin(&part.clone());
         }
         Vec::new()
     }
 
+    fn begin(&mut self, part: &PartBegins) {
+        if part.recording == 0 {
+            self.forget();
+        }
+        self.judge.begin(part);
+    }
+
+    /// Nobody hangs up any more.
+    fn forget(&mut self) {
+        self.open_channels += self.cdr.open_channels();
+        self.open_rows += std::mem::take(&mut self.cdr).finish().len();
+    }
+
     fn finish(&mut self) -> Records {
-        let open_channels = self.cdr.open_channels();
-        let open_rows = self.cdr.finish().len();
-        Records { written: self.out.finish(), rows: std::mem::take(&mut self.rows), open_channels, open_rows }
+        self.forget();
+        let (verdicts, rows) = self.judge.finish();
+        let (handled, open_channels, open_rows) = (self.handled, self.open_channels, self.open_rows);
+        Records { written: self.out.finish(), handled, verdicts, rows, open_channels, open_rows }
     }
 }

@@ -7,12 +7,16 @@
 //! | [`journal`] | `Stream` | (none: an async task reads) |
 //!
 //! All three must miss nothing and must not fill the memory. So their mailboxes hold [`WAITING`]
-//! messages, and a publisher that finds one full waits for room ([`LOSSLESS`]).
+//! messages, and a publisher that finds one full waits for room ([`LOSSLESS`]). Only one that the user
+//! slows down on purpose loses messages instead: nobody is to wait for that one.
 
 pub(crate) mod cdr;
 pub(crate) mod feed;
 pub(crate) mod journal;
 
+use crate::options::Fault;
+use crate::sabotage::Saboteur;
+use crate::stop::Stop;
 use stasis_bus::{Overflow, Subscription, SubscriptionStats};
 use std::fmt;
 use std::sync::mpsc::Receiver;
@@ -24,10 +28,31 @@ const WAITING: usize = 1024;
 /// it, and counted as missed.
 const LOSSLESS: Overflow = Overflow::Block(Duration::MAX);
 
+/// What a consumer is to do besides its work.
+pub(crate) struct Terms {
+    fault: Fault,
+    /// Nothing more is published.
+    over: Stop,
+}
+
 /// A consumer at work, which has a result when it is done.
 pub(crate) struct Running<R> {
     subscription: Subscription,
     result: Receiver<R>,
+}
+
+impl Terms {
+    pub(crate) fn new(fault: Fault, over: Stop) -> Self {
+        Self { fault, over }
+    }
+
+    fn saboteur(&self) -> Saboteur {
+        Saboteur::new(self.fault, self.over.clone())
+    }
+
+    fn overflow(&self) -> Overflow {
+        if self.fault.delays() { Overflow::DropNewest } else { LOSSLESS }
+    }
 }
 
 impl<R> Running<R> {
