@@ -82,7 +82,7 @@ fn subscribe(shared: &Shared, topic: &Topic, answers: &MessageType<String>) -> R
         .accept_all(events)
         .accept(answers)
         .capacity(shared.limits.waiting)
-        .overflow(Overflow::DropNewest)
+        .overflow(Overflow::Disconnect)
         .stream()?;
     Ok(Events { messages, _forward })
 }
@@ -131,10 +131,6 @@ impl Client {
     fn gather(&self, messages: &mut Stream, text: &mut String) -> Option<Parting> {
         let mut next = if text.is_empty() { messages.recv() } else { messages.try_recv().ok() };
         while let Some(received) = next {
-            if received.missed() > 0 {
-                self.subscription.unsubscribe();
-                return Some(Parting::Slow);
-            }
             if received.is_final() {
                 let is_slow = received.end() == Some(EndReason::Disconnected);
                 return Some(if is_slow { Parting::Slow } else { Parting::Left });
