@@ -69,6 +69,15 @@ pub enum ConfigError {
         /// Why.
         why: NameError,
     },
+    /// An option has a value that is not for it.
+    NotAllowed {
+        /// Which one.
+        field: &'static str,
+        /// What it was.
+        value: String,
+        /// What it may be.
+        allowed: &'static str,
+    },
     /// A control type was declined.
     DeclinedControl {
         /// Which one.
@@ -83,6 +92,7 @@ impl fmt::Display for ConfigError {
                 write!(f, "{field} is {value}; allowed are {} to {}", allowed.start(), allowed.end())
             }
             Self::BadName { field, value, why } => write!(f, "{field} {value:?}: {why}"),
+            Self::NotAllowed { field, value, allowed } => write!(f, "{field} is {value}; {allowed}"),
             Self::DeclinedControl { name } => {
                 write!(f, "decline {name:?}: a control type cannot be declined; any other type can")
             }
@@ -143,6 +153,15 @@ pub enum SubscribeError {
         /// What goes with it.
         allowed: &'static str,
     },
+    /// An option has a value that is not for it, or not for this dispatch.
+    Option {
+        /// Which one.
+        field: &'static str,
+        /// What it was.
+        value: String,
+        /// What it may be.
+        allowed: &'static str,
+    },
     /// The system refused to start the thread.
     Thread(String),
     /// The bus is shut down.
@@ -167,6 +186,7 @@ impl fmt::Display for SubscribeError {
             Self::Unsuitable { option, call, allowed } => {
                 write!(f, "{option} does not go with {call}(): {allowed}")
             }
+            Self::Option { field, value, allowed } => write!(f, "{field} is {value}; {allowed}"),
             Self::Thread(why) => write!(f, "the system refused a thread for the subscription: {why}"),
             Self::Closed => f.write_str("the bus is shut down"),
         }

@@ -76,7 +76,7 @@ fn every_error_is_one_and_becomes_the_crates_own() {
 #[test]
 fn errors_say_what_is_wrong() {
     let config = |build: BusBuilder| build.build().unwrap_err().to_string();
-    let cases: [(String, &[&str]); 13] = [
+    let cases: [(String, &[&str]); 14] = [
         (config(Bus::builder().workers(0..=4)), &["workers (minimum)", "0", "1 to 4"]),
         (config(Bus::builder().workers(1..=65)), &["workers (maximum)", "65", "1 to 64"]),
         #[expect(clippy::reversed_empty_ranges, reason = "that is what is wrong with it")]
@@ -85,7 +85,11 @@ fn errors_say_what_is_wrong() {
             config(Bus::builder().grow_after(std::time::Duration::ZERO)),
             &["grow_after", "0", "100 to 10000000"],
         ),
-        (config(Bus::builder().spin(std::time::Duration::MAX)), &["spin", "0 to 1000000"]),
+        (
+            config(Bus::builder().wait(Wait::SpinThenPark(std::time::Duration::MAX))),
+            &["wait", "0 to 1000000"],
+        ),
+        (config(Bus::builder().wait(Wait::BusySpin)), &["wait", "BusySpin", "Park or SpinThenPark"]),
         (config(Bus::builder().idle_timeout(Some(std::time::Duration::ZERO))), &["idle_timeout", "1000 to"]),
         (config(Bus::builder().thread_name("")), &["thread_name", "\"\"", "empty"]),
         (config(Bus::builder().node("a\nb")), &["node", "a\\nb", "control character"]),

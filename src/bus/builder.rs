@@ -6,6 +6,7 @@ use super::{Bus, Inner};
 use crate::dispatch::fence::{Fence, PanicReport};
 use crate::dispatch::pool::{Pool, PoolConfig};
 use crate::dispatch::run_queue::SEATS_MAX;
+use crate::dispatch::wait::{SPIN_MICROS_ALLOWED, Wait};
 use crate::error::{ConfigError, Error, check_name};
 use crate::message::SubscriptionChange;
 use crate::sync::Arc;
@@ -25,7 +26,7 @@ type PanicHook = Arc<dyn Fn(&PanicReport<'_>) + Send + Sync>;
 /// | [`workers`](Self::workers) | 1 to max(4, twice the processors), at most 64 |
 /// | [`grow_after`](Self::grow_after) | 2 ms |
 /// | [`idle_timeout`](Self::idle_timeout) | 20 s |
-/// | [`spin`](Self::spin) | none: a worker without work sleeps |
+/// | [`wait`](Self::wait) | [`Wait::Park`]: a worker without work sleeps |
 /// | [`thread_name`](Self::thread_name) | `stasis-worker` |
 /// | [`node`](Self::node) | `local` |
 ///
@@ -39,7 +40,7 @@ pub struct BusBuilder {
     workers: RangeInclusive<usize>,
     grow_after: Duration,
     idle_timeout: Option<Duration>,
-    spin: Duration,
+    wait: Wait,
     thread_name: String,
     node: String,
     declined: BTreeSet<String>,
@@ -54,7 +55,7 @@ impl BusBuilder {
             workers: 1..=(2 * processors).clamp(4, SEATS_MAX),
             grow_after: Duration::from_millis(2),
             idle_timeout: Some(Duration::from_secs(20)),
-            spin: Duration::ZERO,
+            wait: Wait::default(),
             thread_name: "stasis-worker".to_owned(),
             node: "local".to_owned(),
             declined: BTreeSet::new(),
@@ -85,10 +86,10 @@ impl BusBuilder {
         self
     }
 
-    /// How long a worker looks for work before it sleeps: none to 1 s. Spinning saves the 5 to 10 us of a wake-up and
-    /// costs a processor meanwhile.
-    pub fn spin(mut self, time: Duration) -> Self {
-        self.spin = time;
+    /// How a worker waits that has no work: asleep, or awake for up to a second and then asleep. [`Wait::BusySpin`] is
+    /// refused here: it would take a processor for each worker; a Dedicated subscription may have it.
+    pub fn wait(mut self, wait: Wait) -> Self {
+        self.wait = wait;
         self
     }
 
@@ -140,7 +141,7 @@ impl BusBuilder {
             workers_max: *self.workers.end(),
             grow_after: self.grow_after,
             idle_timeout: self.idle_timeout,
-            spin: self.spin,
+            spin: self.wait.spin().unwrap_or_default(),
             thread_name: self.thread_name,
             manual: self.manual,
         });
@@ -152,12 +153,23 @@ impl BusBuilder {
         Ok(Bus::of(Arc::new(Inner { exchange, types, shutdown })))
     }
 
+    fn check_wait(&self) -> Result<(), ConfigError> {
+        match self.wait.spin() {
+            Some(time) => in_range("wait (spin in microseconds)", micros(time), SPIN_MICROS_ALLOWED),
+            None => Err(ConfigError::NotAllowed {
+                field: "wait",
+                value: self.wait.to_string(),
+                allowed: "workers may Park or SpinThenPark; BusySpin is for dedicated subscriptions",
+            }),
+        }
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let (min, max) = (*self.workers.start(), *self.workers.end());
         in_range("workers (maximum)", max as u64, 1..=SEATS_MAX as u64)?;
         in_range("workers (minimum)", min as u64, 1..=max as u64)?;
         in_range("grow_after in microseconds", micros(self.grow_after), 100..=10_000_000)?;
-        in_range("spin in microseconds", micros(self.spin), 0..=1_000_000)?;
+        self.check_wait()?;
         if let Some(timeout) = self.idle_timeout {
             in_range("idle_timeout in microseconds", micros(timeout), 1_000..=86_400_000_000)?;
         }
@@ -194,7 +206,7 @@ impl fmt::Debug for BusBuilder {
             .field("workers", &self.workers)
             .field("grow_after", &self.grow_after)
             .field("idle_timeout", &self.idle_timeout)
-            .field("spin", &self.spin)
+            .field("wait", &self.wait)
             .field("manual", &self.manual)
             .finish_non_exhaustive()
     }

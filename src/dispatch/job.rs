@@ -17,6 +17,8 @@ impl Budget {
     pub(crate) const SHARED: Self = Self { messages: 64, nanoseconds: 200_000, linger: true };
     /// For a thread that has nothing else to do.
     pub(crate) const OWN: Self = Self { messages: u32::MAX, nanoseconds: u64::MAX, linger: false };
+    /// The same, but without a look at the tail once nothing more is written: the thread spins.
+    pub(crate) const SPINNING: Self = Self { linger: true, ..Self::OWN };
     /// For a publisher, or a user's thread in manual mode.
     pub(crate) const CALLER: Self = Self { messages: u32::MAX, nanoseconds: u64::MAX, linger: false };
 }

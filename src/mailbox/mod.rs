@@ -26,6 +26,7 @@ pub(crate) mod reader;
 pub(crate) mod room;
 pub(crate) mod run;
 
+pub(crate) use dedicated::Alone;
 pub(crate) use ending::{Ending, OnEnd};
 pub(crate) use entry::{Entry, Receipt, SyncOutcome};
 pub(crate) use filter::Filter;
@@ -44,10 +45,9 @@ use crate::queue::{Close, Group, Ring, Shape, Taken};
 use crate::stats::{DelaySample, Lost};
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::sync::time::Clock;
-use crate::sync::{Arc, Unparker, UnsafeCell, WakerCell};
+use crate::sync::{Arc, UnsafeCell, WakerCell};
 use losses::{Loss, Losses};
 use room::Room;
-use std::sync::OnceLock;
 
 /// One message on its way into user code.
 #[derive(Clone, Copy, Debug)]
@@ -82,8 +82,8 @@ pub(crate) enum Consumer {
     Pool(Arc<Pool>),
     /// The publisher itself, at the end of its walk.
     Serial,
-    /// A thread of its own, known once it runs.
-    Dedicated(OnceLock<Unparker>),
+    /// A thread of its own.
+    Dedicated(dedicated::Alone),
     /// A task or a thread that reads.
     Stream(WakerCell),
 }
@@ -232,9 +232,9 @@ impl Mailbox {
         self.ring.is_closed()
     }
 
-    /// Nothing queued and nobody running it.
+    /// Nothing queued and nothing being handled.
     pub(crate) fn is_idle(&self) -> bool {
-        self.ring.is_idle()
+        self.ring.is_idle() || self.is_settled()
     }
 
     pub(crate) fn depth(&self) -> u64 {

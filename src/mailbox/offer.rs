@@ -203,11 +203,7 @@ impl Mailbox {
                 return true;
             }
             Consumer::Serial => self.run_here(),
-            Consumer::Dedicated(thread) => {
-                if let Some(thread) = thread.get() {
-                    thread.unpark();
-                }
-            }
+            Consumer::Dedicated(thread) => thread.wake(),
             Consumer::Stream(waker) => {
                 let profile = &self.profile;
                 frames::enter(profile.bus, profile.id, || {

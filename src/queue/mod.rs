@@ -58,6 +58,7 @@
 //! the "busy" answer from tokio's block list.
 
 mod group;
+mod rest;
 mod ring;
 mod shape;
 mod word;

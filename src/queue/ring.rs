@@ -53,37 +53,37 @@ impl std::fmt::Debug for Empty {
 
 /// What only the owner touches.
 #[derive(Debug)]
-struct Position {
+pub(super) struct Position {
     /// The next index to take.
-    next: u64,
+    pub(super) next: u64,
     /// One past the last index handed out: the gap from here to `next` was evicted.
     handed_out: u64,
-    in_spill: bool,
+    pub(super) in_spill: bool,
 }
 
 /// What producers share. `cached_head` saves them the owner's line.
-struct Producers {
-    tail: Tail,
+pub(super) struct Producers {
+    pub(super) tail: Tail,
     cached_head: AtomicU64,
-    slots: AtomicPtr<AtomicUsize>,
-    mask: usize,
+    pub(super) slots: AtomicPtr<AtomicUsize>,
+    pub(super) mask: usize,
     capacity: u64,
-    evicting: bool,
+    pub(super) evicting: bool,
 }
 
-struct Consumer {
-    head: Head,
+pub(super) struct Consumer {
+    pub(super) head: Head,
     /// The owner's `handed_out`, for observers. Kept in evicting rings only.
     seen: AtomicU64,
-    position: UnsafeCell<Position>,
+    pub(super) position: UnsafeCell<Position>,
     deepest: AtomicU64,
 }
 
 /// A bounded ring of non-zero words for many producers and one owner.
 pub(crate) struct Ring {
-    producers: CachePadded<Producers>,
-    consumer: CachePadded<Consumer>,
-    spill_from: AtomicU64,
+    pub(super) producers: CachePadded<Producers>,
+    pub(super) consumer: CachePadded<Consumer>,
+    pub(super) spill_from: AtomicU64,
     spill: Backlog<NonZeroUsize>,
 }
 
@@ -468,7 +468,7 @@ impl Drop for Ring {
 pub(crate) struct StillWriting;
 
 #[inline]
-fn slot<'a>(slots: *mut AtomicUsize, index: u64, mask: usize) -> &'a AtomicUsize {
+pub(super) fn slot<'a>(slots: *mut AtomicUsize, index: u64, mask: usize) -> &'a AtomicUsize {
     // SAFETY: `slots` came from `install` with `mask + 1` elements and lives as long as the ring that every caller
     // borrows; the mask keeps the offset inside.
     unsafe { &*slots.add(index as usize & mask) }

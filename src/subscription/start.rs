@@ -8,15 +8,14 @@ use crate::dispatch::frames;
 use crate::dispatch::job::hold_itself;
 use crate::error::{SubscribeError, check_name};
 use crate::mailbox::{
-    Arrival, Consumer, Dispatch, Ending, Handler, Inline, InlineHandler, Mailbox, OnPanic, Profile, Reader,
-    dedicated,
+    Alone, Arrival, Consumer, Dispatch, Ending, Handler, Inline, InlineHandler, Mailbox, OnPanic, Profile,
+    Reader, dedicated,
 };
 use crate::message::{Change, EndReason};
 use crate::sync::{Arc, WakerCell};
 use crate::topic::member::{Member, Sink};
 use crate::topic::subscribers::Route;
 use crate::topic::walk::Walk;
-use std::sync::OnceLock;
 
 impl SubscriptionBuilder<'_> {
     /// Subscribes with a handler that is called by one thread at a time (Serial, Pool, Dedicated).
@@ -57,23 +56,24 @@ impl SubscriptionBuilder<'_> {
         let own_thread = dispatch == Dispatch::Dedicated && !exchange.pool.is_manual();
         let consumer = match dispatch {
             Dispatch::Serial => Consumer::Serial,
-            Dispatch::Dedicated if own_thread => Consumer::Dedicated(OnceLock::new()),
+            Dispatch::Dedicated if own_thread => Consumer::Dedicated(Alone::new()),
             _ => Consumer::Pool(exchange.pool.clone()),
         };
         let ending = self.ending(&profile);
         let (name, id, filter) = (profile.name.clone(), profile.id, self.filter.clone());
+        let wait = self.wait.unwrap_or_default();
         let mailbox = Arc::new(self.mailbox(profile, consumer));
         // SAFETY: nobody else has it yet.
         unsafe { mailbox.arm(handler, ending) };
         hold_itself(&mailbox);
         if own_thread {
-            let started = dedicated::start(mailbox.clone(), name.to_string());
+            let started = dedicated::start(mailbox.clone(), name.to_string(), wait);
             let (handle, unparker) = started.map_err(|error| {
                 dedicated::release_itself(&mailbox);
                 SubscribeError::Thread(error.to_string())
             })?;
-            if let Consumer::Dedicated(cell) = mailbox.consumer() {
-                let _ = cell.set(unparker);
+            if let Consumer::Dedicated(alone) = mailbox.consumer() {
+                alone.is(unparker);
             }
             exchange.keep_thread(id, handle);
         }
@@ -185,12 +185,26 @@ impl SubscriptionBuilder<'_> {
         if !CAPACITY_ALLOWED.contains(&self.capacity) {
             return Err(SubscribeError::Capacity { value: self.capacity, allowed: CAPACITY_ALLOWED });
         }
+        self.check_wait()?;
         let exchange = &self.topic.core().exchange;
         if !exchange.admits() {
             return Err(SubscribeError::Closed);
         }
         let id = crate::ids::next();
         Ok(Profile { id, name: self.name.as_str().into(), bus: exchange.id, fence: exchange.fence.clone() })
+    }
+
+    fn check_wait(&self) -> Result<(), SubscribeError> {
+        let Some(wait) = self.wait else { return Ok(()) };
+        let dispatch = self.dispatch.unwrap_or_default();
+        let allowed = if dispatch != Dispatch::Dedicated {
+            "a wait of its own is for dispatch dedicated; the bus's workers have BusBuilder::wait"
+        } else if !wait.is_in_range() {
+            "allowed are Park, SpinThenPark of 0 to 1000000 us, and BusySpin"
+        } else {
+            return Ok(());
+        };
+        Err(SubscribeError::Option { field: "wait", value: wait.to_string(), allowed })
     }
 
     /// Makes the finished subscription visible. Its own `Subscribe` is in before anybody else can reach it.

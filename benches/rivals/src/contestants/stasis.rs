@@ -3,7 +3,7 @@
 use super::credits::{Allowance, Credits, Progress};
 use crate::race::{Note, Outcome, Race, Sink};
 use crate::scenario::CAPACITY;
-use stasis_bus::{Bus, BusBuilder, Delivery, MessageType, Overflow, Subscription, Topic};
+use stasis_bus::{Bus, BusBuilder, Delivery, MessageType, Overflow, Subscription, Topic, Wait};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub fn parking(race: &Arc<Race>) -> Outcome<Duration> {
 
 /// The same, but a worker looks for work for 50 us before it sleeps.
 pub fn spinning(race: &Arc<Race>) -> Outcome<Duration> {
-    run(race, Bus::builder().spin(Duration::from_micros(50)), None)
+    run(race, Bus::builder().wait(Wait::SpinThenPark(Duration::from_micros(50))), None)
 }
 
 /// The bus at its defaults, with `Overflow::Grow` and [credits](super::credits): publishers never wait inside the
