@@ -23,7 +23,7 @@ impl Used {
     }
 
     fn call(&self, arrival: &Arrival<'_>) {
-        if arrival.end.is_some() {
+        if arrival.told.end.is_some() {
             self.open.write(|open| assert!(std::mem::replace(open, false), "a second final"));
         } else {
             self.open.read(|&open| {

@@ -41,7 +41,7 @@ fn final_is_handled_before_join_returns() {
         let finals = Arc::new(Plain::new(0));
         let handled = finals.clone();
         let mailbox = mailbox(Overflow::default(), 1, Consumer::Serial, move |arrival| {
-            assert!(arrival.end.is_some());
+            assert!(arrival.told.end.is_some());
             handled.write(|finals| *finals += 1);
         });
         let joiners = [(); 1].map(|()| {

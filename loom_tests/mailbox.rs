@@ -32,8 +32,8 @@ impl Subscriber {
             shown.write(|seen| {
                 assert_eq!(seen.finals, 0, "a call after the final one");
                 thread::yield_now();
-                seen.missed += arrival.missed;
-                seen.finals += u32::from(arrival.end.is_some());
+                seen.missed += arrival.told.missed;
+                seen.finals += u32::from(arrival.told.end.is_some());
                 seen.values.extend(read.read(arrival.message));
             });
         });

@@ -98,7 +98,7 @@ fn reader_never_sleeps_through_the_end() {
             close(&mailbox);
         });
         assert_eq!(value(&kind, read(&reader)), Some(1));
-        assert_eq!(read(&reader).unwrap().end, Some(EndReason::Unsubscribed));
+        assert_eq!(read(&reader).unwrap().told.end, Some(EndReason::Unsubscribed));
         assert!(read(&reader).is_none());
         closer.join().unwrap();
     });
