@@ -57,8 +57,8 @@ impl Model {
         let used = Used::new();
         let handler = used.clone();
         let call = Box::new(move |arrival: &Arrival<'_>| handler.call(arrival));
-        let inline = Arc::new(Inline::new(profile(), Filter::default(), call, ending()));
-        self.topic.core().add_inline(inline.clone());
+        let inline = Arc::new(Inline::new(profile(), call, ending()));
+        self.topic.core().add_inline(Filter::all(), inline.clone());
         (inline, used)
     }
 

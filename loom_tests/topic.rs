@@ -3,7 +3,7 @@
 use super::{Plain, Witness, explore};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::{Bus, Delivery, Dispatch, MessageType, Subscription, Topic};
+use crate::{Bus, Delivery, Dispatch, Filter, Formatters, MessageType, Subscription, Topic};
 use loom::thread::spawn;
 
 /// What one handler saw, in its order.
@@ -241,4 +241,68 @@ fn kept_list_against_cancel() {
         subscription.unsubscribe();
     });
     assert!(USED.was_seen() && CANCELLED.was_seen());
+}
+
+fn nothing() -> Filter {
+    Filter::all().accept_formatters(Formatters::NONE)
+}
+
+/// A filter changes while somebody publishes: he goes by the old one or the new one, as he is told; who publishes after
+/// the change goes by the new one.
+fn publish_against_filter_change(model: &Model, subscription: &Subscription, seen: &Shared) {
+    let (publisher, published) = model.publish();
+    let before = published.load(Ordering::Acquire);
+    subscription.set_filter(&nothing()).unwrap();
+    assert_eq!(model.topic.publish(model.kind.message(2)).filtered, 1);
+    let reached = publisher.join().unwrap();
+    model.bus.run_until_idle();
+    seen.read(|seen| assert_eq!(seen.values, if reached { vec![1] } else { vec![] }));
+    assert!(reached || !before, "published before the change, and filtered");
+    if reached { &OLD_FILTER } else { &NEW_FILTER }.see();
+    subscription.unsubscribe();
+    model.bus.run_until_idle();
+    assert_eq!(seen.read(|seen| seen.finals), 1);
+}
+
+static OLD_FILTER: Witness = Witness::new();
+static NEW_FILTER: Witness = Witness::new();
+
+#[test]
+fn publish_against_filter_change_of_a_mailbox() {
+    explore(4, || {
+        let model = Model::new();
+        let (subscription, seen) = model.mailbox();
+        publish_against_filter_change(&model, &subscription, &seen);
+    });
+    assert!(OLD_FILTER.was_seen() && NEW_FILTER.was_seen());
+}
+
+#[test]
+fn publish_against_filter_change_of_an_inline_handler() {
+    explore(4, || {
+        let model = Model::new();
+        let (subscription, seen) = model.inline();
+        publish_against_filter_change(&model, &subscription, &seen);
+    });
+    assert!(OLD_FILTER.was_seen() && NEW_FILTER.was_seen());
+}
+
+/// Two change the list of one topic at a time: both changes stand.
+#[test]
+fn filter_change_against_filter_change() {
+    explore(4, || {
+        let model = Model::new();
+        let ((first, _), (second, _)) = (model.mailbox(), model.inline());
+        let changer = spawn(move || {
+            first.set_filter(&nothing()).unwrap();
+            first
+        });
+        second.set_filter(&nothing()).unwrap();
+        let first = changer.join().unwrap();
+        assert_eq!((first.filter(), second.filter()), (Some(nothing()), Some(nothing())));
+        assert_eq!(model.topic.publish(model.kind.message(1)).filtered, 2);
+        first.unsubscribe();
+        second.unsubscribe();
+        model.bus.run_until_idle();
+    });
 }

@@ -193,6 +193,33 @@ impl fmt::Display for SubscribeError {
     }
 }
 
+/// Why a subscription keeps the filter it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FilterError {
+    /// The filter names a type of another bus.
+    ForeignType(String),
+    /// The subscription's handler is typed: it takes that type and no others.
+    Typed,
+    /// The subscription has ended.
+    Ended,
+}
+
+impl fmt::Display for FilterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ForeignType(name) => {
+                write!(f, "filter: message type {name:?} belongs to another bus; get it from the bus of this topic")
+            }
+            Self::Typed => f.write_str(
+                "filter: a typed handler takes messages of its own type and no others; start() makes a subscription \
+                 whose filter may change",
+            ),
+            Self::Ended => f.write_str("filter: the subscription has ended"),
+        }
+    }
+}
+
 /// Why a forward was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -260,6 +287,8 @@ pub enum Error {
     Type(TypeError),
     /// A subscription was not made.
     Subscribe(SubscribeError),
+    /// A filter was not changed.
+    Filter(FilterError),
     /// A forward was not made.
     Forward(ForwardError),
     /// Waiting was given up.
@@ -275,6 +304,7 @@ impl fmt::Display for Error {
             Self::Config(error) => error.fmt(f),
             Self::Type(error) => error.fmt(f),
             Self::Subscribe(error) => error.fmt(f),
+            Self::Filter(error) => error.fmt(f),
             Self::Forward(error) => error.fmt(f),
             Self::Wait(error) => error.fmt(f),
             Self::Shutdown(error) => error.fmt(f),
@@ -301,6 +331,7 @@ each!(
     Config(ConfigError),
     Type(TypeError),
     Subscribe(SubscribeError),
+    Filter(FilterError),
     Forward(ForwardError),
     Wait(WaitError),
     Shutdown(ShutdownError)

@@ -29,9 +29,10 @@ pub use bus::{Bus, BusBuilder, ShutdownReport, Straggler, TypeBuilder, WeakBus};
 pub use dispatch::fence::{PanicPlace, PanicReport};
 pub use dispatch::wait::Wait;
 pub use error::{
-    ConfigError, Error, ForwardError, NameError, ShutdownError, SubscribeError, TypeError, WaitError,
+    ConfigError, Error, FilterError, ForwardError, NameError, ShutdownError, SubscribeError, TypeError,
+    WaitError,
 };
-pub use mailbox::{Dispatch, Grow, OnPanic, Overflow};
+pub use mailbox::{Dispatch, Filter, Grow, OnPanic, Overflow};
 pub use message::{
     AmiEvent, Change, EndReason, Formatters, Message, MessageBuilder, MessageType, Origin,
     SubscriptionChange, Timestamp, TypeInfo,

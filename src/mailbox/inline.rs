@@ -4,7 +4,7 @@
 //! handlers are called by walks that are counted there, and the final call is made by whoever finds the gate closed
 //! and empty.
 
-use super::{Arrival, Ending, Filter, Profile, Told};
+use super::{Arrival, Ending, Profile, Told};
 use crate::dispatch::frames;
 use crate::dispatch::latch::Latch;
 use crate::message::{EndReason, Message};
@@ -15,11 +15,10 @@ pub(crate) type InlineHandler = Box<dyn Fn(&Arrival<'_>) + Send + Sync>;
 
 pub(crate) struct Inline {
     profile: Profile,
-    filter: Filter,
     /// Shared by walks inside the gate, taken by who delivers the end.
     handler: UnsafeCell<Option<InlineHandler>>,
     ending: UnsafeCell<Option<Ending>>,
-    /// Calls, counted only where a filter makes them differ from what reached the topic.
+    /// Calls, counted only from when a filter may make them differ from what reached the topic.
     calls: AtomicU64,
     panics: AtomicU64,
     /// Somebody began to end it, for this reason (0: nobody).
@@ -33,10 +32,9 @@ pub(crate) struct Inline {
 unsafe impl Sync for Inline {}
 
 impl Inline {
-    pub(crate) fn new(profile: Profile, filter: Filter, handler: InlineHandler, ending: Ending) -> Self {
+    pub(crate) fn new(profile: Profile, handler: InlineHandler, ending: Ending) -> Self {
         Self {
             profile,
-            filter,
             handler: UnsafeCell::new(Some(handler)),
             ending: UnsafeCell::new(Some(ending)),
             calls: AtomicU64::new(0),
@@ -49,10 +47,6 @@ impl Inline {
 
     pub(crate) fn profile(&self) -> &Profile {
         &self.profile
-    }
-
-    pub(crate) fn filter(&self) -> &Filter {
-        &self.filter
     }
 
     pub(crate) fn done(&self) -> &Latch<()> {
@@ -74,15 +68,18 @@ impl Inline {
     /// The caller is inside the gate of a snapshot that lists this subscription (or nobody else has it yet).
     #[inline]
     pub(crate) unsafe fn call(&self, message: &Message) {
-        if !self.filter.is_all() {
-            self.calls.fetch_add(1, Ordering::Relaxed);
-        }
         self.handler.with(|handler| {
             // SAFETY: inside the gate the handler is only read.
             if let Some(handler) = unsafe { &*handler } {
                 handler(&Arrival { message, told: Told::default() });
             }
         });
+    }
+
+    /// A call is made that nobody else counts.
+    #[inline]
+    pub(crate) fn count_call(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A handler panicked.

@@ -29,7 +29,7 @@ pub(crate) mod run;
 pub(crate) use dedicated::Alone;
 pub(crate) use ending::{Ending, OnEnd};
 pub(crate) use entry::{Entry, Receipt, SyncOutcome};
-pub(crate) use filter::Filter;
+pub use filter::Filter;
 pub(crate) use inline::{Inline, InlineHandler};
 pub(crate) use offer::{Offer, Patience};
 pub use policy::{Dispatch, Grow, OnPanic, Overflow};

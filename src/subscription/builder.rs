@@ -25,7 +25,7 @@ const CAPACITY_DEFAULT: usize = 1024;
 ///
 /// | option | default |
 /// | --- | --- |
-/// | [`accept`](Self::accept), [`accept_formatters`](Self::accept_formatters) | everything |
+/// | [`accept`](Self::accept), [`accept_formatters`](Self::accept_formatters), [`filter`](Self::filter) | everything |
 /// | [`dispatch`](Self::dispatch) | [`Dispatch::Pool`] |
 /// | [`capacity`](Self::capacity) | 1,024 messages, exact |
 /// | [`overflow`](Self::overflow) | [`Overflow::Grow`], up to 1,048,576 messages more |
@@ -59,7 +59,7 @@ pub struct SubscriptionBuilder<'a> {
     pub(super) topic: &'a Topic,
     pub(super) name: String,
     pub(super) filter: Filter,
-    pub(super) foreign: Option<String>,
+    pub(super) is_typed: bool,
     pub(super) dispatch: Option<Dispatch>,
     pub(super) capacity: usize,
     pub(super) overflow: Overflow,
@@ -76,7 +76,7 @@ impl Topic {
             topic: self,
             name: name.into(),
             filter: Filter::default(),
-            foreign: None,
+            is_typed: false,
             dispatch: None,
             capacity: CAPACITY_DEFAULT,
             overflow: Overflow::default(),
@@ -106,16 +106,20 @@ impl SubscriptionBuilder<'_> {
     /// Takes messages of this type. Call it again for more; together with
     /// [`accept_formatters`](Self::accept_formatters) either is enough.
     pub fn accept<T>(mut self, kind: &MessageType<T>) -> Self {
-        if kind.kind().bus() != self.topic.core().exchange.id {
-            self.foreign = Some(kind.name().to_owned());
-        }
-        self.filter.add_type(kind.id());
+        self.filter = self.filter.accept(kind);
         self
     }
 
     /// Takes messages whose type has one of these formatters. An empty set takes nothing by itself.
     pub fn accept_formatters(mut self, formatters: Formatters) -> Self {
-        self.filter.add_formatters(formatters);
+        self.filter = self.filter.accept_formatters(formatters);
+        self
+    }
+
+    /// Takes what this filter takes, instead of what was said before. It can be changed later:
+    /// [`Subscription::set_filter`].
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = filter;
         self
     }
 

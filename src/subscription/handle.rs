@@ -2,8 +2,8 @@
 
 use crate::dispatch::latch::Latch;
 use crate::dispatch::{pool, waits};
-use crate::error::WaitError;
-use crate::mailbox::{Dispatch, Receipt, SyncOutcome};
+use crate::error::{FilterError, WaitError};
+use crate::mailbox::{Dispatch, Filter, Receipt, SyncOutcome};
 use crate::message::{EndReason, Message};
 use crate::stats::SubscriptionStats;
 use crate::sync::Arc;
@@ -97,6 +97,38 @@ impl Subscription {
         self.member.done().is_set()
     }
 
+    /// Its filter now; `None` if it has ended.
+    pub fn filter(&self) -> Option<Filter> {
+        self.member.filter()
+    }
+
+    /// Gives it another filter, also while others publish.
+    ///
+    /// When this has returned, no publish that begins later uses the old filter; one that is under way may. Messages
+    /// that are queued already are delivered whatever the new filter says. Figures go on counting.
+    ///
+    /// Cost: the topic's writer lock and one copy of its list, as subscribing. Publishers do not wait for it.
+    ///
+    /// # Errors
+    ///
+    /// If the filter names a type of another bus, the subscription is [typed](crate::SubscriptionBuilder::start_typed),
+    /// or it has ended; then nothing changes.
+    ///
+    /// ```
+    /// # let bus = stasis_bus::Bus::builder().manual().build()?;
+    /// # let (state, topic) = (bus.message_type::<u8>("state")?, bus.topic("calls")?);
+    /// use stasis_bus::{Filter, Formatters};
+    /// let quiet = Filter::all().accept_formatters(Formatters::NONE);
+    /// let log = topic.subscription("log").filter(quiet.clone()).start(|_| {})?;
+    /// assert!(!topic.wants(&state));
+    /// log.set_filter(&Filter::all().accept(&state))?;
+    /// assert!(topic.wants(&state));
+    /// # Ok::<(), stasis_bus::Error>(())
+    /// ```
+    pub fn set_filter(&self, filter: &Filter) -> Result<(), FilterError> {
+        self.member.set_filter(filter)
+    }
+
     /// Ends it, if nobody has yet (then: true). Never waits. Inline and Serial handlers that are told of it run here, its
     /// own final call too if it is one of these and nobody else is in it.
     pub fn unsubscribe(&self) -> bool {
@@ -159,35 +191,42 @@ impl Subscription {
     /// # Ok::<(), stasis_bus::Error>(())
     /// ```
     pub fn publish_sync(&self, message: Message, timeout: Option<Duration>) -> Result<Handled, WaitError> {
-        if let Sink::Inline(_) = self.member.sink {
-            return Ok(self.publish_inline(message));
+        let _waiting = self.begin_waiting()?;
+        let expected = self.member.wants(&message);
+        if expected {
+            self.hand_over()?;
         }
-        let _waiting = waits::begin(&[self.id()]).map_err(CannotWait::from)?;
         let receipt = Arc::new(Latch::new());
-        let (gone, kind_wanted) = (!self.is_subscribed(), self.member.wants(&message));
-        if !self.member.topic.exchange.pool.is_manual() && !gone && kind_wanted {
-            pool::hand_over().map_err(CannotWait::from)?;
-        }
         let report = Walk::from(&self.member.topic).awaited(self.id(), receipt.clone()).publish(message);
         if report.refusal.is_some() {
             return Ok(Handled::Refused);
         }
-        if !kind_wanted {
-            return Ok(Handled::Filtered);
+        if !was_taken(&receipt) {
+            return Ok(if self.is_subscribed() { Handled::Filtered } else { Handled::Gone });
+        }
+        if !expected {
+            // The filter has changed meanwhile.
+            self.hand_over()?;
         }
         self.settle(&receipt, timeout)
     }
 
-    /// Waits for the envelope's end, if there was one.
-    fn settle(&self, receipt: &Receipt, timeout: Option<Duration>) -> Result<Handled, WaitError> {
-        let alone = Arc::strong_count(receipt) == 1;
-        // ORDERING(receipt): Acquire; pairs with the Release by which the envelope gave up its share of the receipt: if
-        // there was one, what it set is seen.
-        fence(Ordering::Acquire);
-        if alone && !receipt.is_set() {
-            // No mailbox took the envelope: the subscription was off the topic's list.
-            return Ok(Handled::Gone);
+    /// An inline handler has returned when the publish has: nobody waits for it.
+    fn begin_waiting(&self) -> Result<Option<waits::Waiting>, CannotWait> {
+        match self.member.sink {
+            Sink::Inline(_) => Ok(None),
+            Sink::Mailbox(_) | Sink::Stream(_) => Ok(Some(waits::begin(&[self.id()])?)),
         }
+    }
+
+    fn hand_over(&self) -> Result<(), CannotWait> {
+        let waits =
+            !matches!(self.member.sink, Sink::Inline(_)) && !self.member.topic.exchange.pool.is_manual();
+        if waits { Ok(pool::hand_over()?) } else { Ok(()) }
+    }
+
+    /// Waits for the message's end.
+    fn settle(&self, receipt: &Receipt, timeout: Option<Duration>) -> Result<Handled, WaitError> {
         let mut limit = timeout;
         if self.member.topic.exchange.pool.is_manual() {
             self.member.run_alone();
@@ -201,21 +240,16 @@ impl Subscription {
             None => Err(WaitError::TimedOut),
         }
     }
+}
 
-    /// An inline handler has returned when the publish has.
-    fn publish_inline(&self, message: Message) -> Handled {
-        if !self.is_subscribed() {
-            Walk::from(&self.member.topic).publish(message);
-            return Handled::Gone;
-        }
-        let wanted = self.member.wants(&message);
-        let report = Walk::from(&self.member.topic).publish(message);
-        match (report.refusal, wanted) {
-            (Some(_), _) => Handled::Refused,
-            (None, false) => Handled::Filtered,
-            (None, true) => Handled::Yes,
-        }
-    }
+/// Whether a mailbox took the envelope, or an inline handler was called. If not, the subscription was off the topic's
+/// list, or its filter there did not want the message.
+fn was_taken(receipt: &Receipt) -> bool {
+    let alone = Arc::strong_count(receipt) == 1;
+    // ORDERING(receipt): Acquire; pairs with the Release by which the envelope gave up its share of the receipt: if
+    // there was one, what it set is seen.
+    fence(Ordering::Acquire);
+    !alone || receipt.is_set()
 }
 
 impl Drop for Subscription {

@@ -60,7 +60,7 @@ impl SubscriptionBuilder<'_> {
             _ => Consumer::Pool(exchange.pool.clone()),
         };
         let ending = self.ending(&profile);
-        let (name, id, filter) = (profile.name.clone(), profile.id, self.filter.clone());
+        let (name, id) = (profile.name.clone(), profile.id);
         let wait = self.wait.unwrap_or_default();
         let mailbox = Arc::new(self.mailbox(profile, consumer));
         // SAFETY: nobody else has it yet.
@@ -77,8 +77,7 @@ impl SubscriptionBuilder<'_> {
             }
             exchange.keep_thread(id, handle);
         }
-        let member = Member::new(self.topic.core().clone(), dispatch, filter, Sink::Mailbox(mailbox));
-        Ok(Subscription::new(self.join_topic(member)))
+        Ok(Subscription::new(self.join_topic(dispatch, Sink::Mailbox(mailbox))))
     }
 
     /// Subscribes with a handler that publishers call themselves, inside `publish`. Calls may overlap.
@@ -123,14 +122,8 @@ impl SubscriptionBuilder<'_> {
         let watch = self.panic_watch();
         let call: InlineHandler = Box::new(move |arrival| watch.call(|| handler(arrival)));
         let ending = self.ending(&profile);
-        let inline = Arc::new(Inline::new(profile, self.filter.clone(), call, ending));
-        let member = Member::new(
-            self.topic.core().clone(),
-            Dispatch::Inline,
-            self.filter.clone(),
-            Sink::Inline(inline),
-        );
-        Ok(Subscription::new(self.join_topic(member)))
+        let inline = Arc::new(Inline::new(profile, call, ending));
+        Ok(Subscription::new(self.join_topic(Dispatch::Inline, Sink::Inline(inline))))
     }
 
     /// Subscribes without a handler: messages wait until they are read, by a task or a thread.
@@ -148,13 +141,7 @@ impl SubscriptionBuilder<'_> {
         let ending = self.ending(&profile);
         let mailbox = Arc::new(self.mailbox(profile, Consumer::Stream(WakerCell::new())));
         let reader = Arc::new(Reader::new(mailbox, ending));
-        let member = Member::new(
-            self.topic.core().clone(),
-            Dispatch::Stream,
-            self.filter.clone(),
-            Sink::Stream(reader.clone()),
-        );
-        Ok(Stream::new(self.join_topic(member), reader))
+        Ok(Stream::new(self.join_topic(Dispatch::Stream, Sink::Stream(reader.clone())), reader))
     }
 
     fn panic_watch(&self) -> PanicWatch {
@@ -179,8 +166,8 @@ impl SubscriptionBuilder<'_> {
 
     fn check(&self) -> Result<Profile, SubscribeError> {
         check_name(&self.name)?;
-        if let Some(name) = &self.foreign {
-            return Err(SubscribeError::ForeignType(name.clone()));
+        if let Some(name) = self.filter.foreign_to(self.topic.core().exchange.id) {
+            return Err(SubscribeError::ForeignType(name.to_owned()));
         }
         if !CAPACITY_ALLOWED.contains(&self.capacity) {
             return Err(SubscribeError::Capacity { value: self.capacity, allowed: CAPACITY_ALLOWED });
@@ -208,9 +195,9 @@ impl SubscriptionBuilder<'_> {
     }
 
     /// Makes the finished subscription visible. Its own `Subscribe` is in before anybody else can reach it.
-    fn join_topic(&self, member: Member) -> Arc<Member> {
-        let member = Arc::new(member);
+    fn join_topic(&self, dispatch: Dispatch, sink: Sink) -> Arc<Member> {
         let core = self.topic.core();
+        let member = Arc::new(Member::new(core.clone(), dispatch, self.is_typed, sink));
         let change = member.change(Change::Subscribe);
         let wanted = self.filter.accepts(change.kind());
         if !matches!(member.sink, Sink::Inline(_)) {
@@ -228,15 +215,18 @@ impl SubscriptionBuilder<'_> {
                             inline.count_panic();
                         }
                     });
+                    if !self.filter.is_all() {
+                        inline.count_call();
+                    }
                 }
-                core.add_inline(inline.clone());
+                core.add_inline(self.filter.clone(), inline.clone());
                 // Only now: a shutdown ends whom it finds there, and no gate counted the call above.
                 core.exchange.remember(member.clone());
             }
             Sink::Mailbox(mailbox) => self.add(mailbox, &change, wanted),
             Sink::Stream(reader) => self.add(reader.mailbox(), &change, wanted),
         }
-        member.joined();
+        member.joined(&self.filter);
         self.own.is_visible(&member, self.on_panic);
         Walk::from(core).control(member.id()).publish(change);
         if !core.exchange.is_open() {

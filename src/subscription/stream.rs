@@ -1,8 +1,9 @@
 //! A subscription that is read: by a task, whatever its runtime, or by a thread.
 
 use super::Subscription;
+use crate::error::FilterError;
 use crate::mailbox::reader::Item;
-use crate::mailbox::{Next, Reader, Told};
+use crate::mailbox::{Filter, Next, Reader, Told};
 use crate::message::{EndReason, Message, MessageType};
 use crate::stats::SubscriptionStats;
 use crate::sync::time::Deadline;
@@ -219,6 +220,15 @@ impl Stream {
     /// Whether nobody has ended it yet.
     pub fn is_subscribed(&self) -> bool {
         self.member.is_subscribed()
+    }
+
+    /// Gives it another filter; as [`Subscription::set_filter`]. What is queued can still be read.
+    ///
+    /// # Errors
+    ///
+    /// If the filter names a type of another bus, or the subscription has ended.
+    pub fn set_filter(&self, filter: &Filter) -> Result<(), FilterError> {
+        self.member.set_filter(filter)
     }
 
     /// A handle that other threads can use to end it, to wait for its end, or to publish to it and wait. Dropping the

@@ -105,12 +105,12 @@ impl SubscriptionBuilder<'_> {
 
     /// Takes this type. What a typed handler could not be given would be accepted, counted, and lost on the way.
     fn only<T>(self, kind: &MessageType<T>, call: &'static str) -> Result<Self, SubscribeError> {
-        let only = Filter::of_type(kind.id());
+        let only = Filter::all().accept(kind);
         if !self.filter.is_all() && self.filter != only {
             let allowed = "a typed handler takes messages of its own type and no others";
             return Err(SubscribeError::Unsuitable { option: "a filter for other types", call, allowed });
         }
-        Ok(self.accept(kind))
+        Ok(Self { filter: only, is_typed: true, ..self })
     }
 }
 

@@ -6,6 +6,7 @@ use crate::dispatch::frames;
 use crate::dispatch::latch::Latch;
 use crate::dispatch::pool::{self, NoSeat};
 use crate::dispatch::waits::{self, Circle};
+use crate::error::FilterError;
 use crate::mailbox::{Dispatch, Ending, Filter, Inline, Mailbox, Profile, Reader};
 use crate::message::{Change, EndReason, Message, SubscriptionChange};
 use crate::queue::Close;
@@ -26,7 +27,10 @@ pub(crate) struct Member {
     pub(crate) topic: Arc<TopicCore>,
     pub(crate) dispatch: Dispatch,
     pub(crate) sink: Sink,
-    filter: Filter,
+    /// Its handler takes one type: its filter stays.
+    is_typed: bool,
+    /// Inline: what had reached the topic when its calls began to be counted. Before that they are what reached it.
+    counted_from: AtomicU64,
     /// What had reached the topic when this one became visible.
     joined_at: AtomicU64,
     /// What had when it was taken off the topic's list.
@@ -55,12 +59,13 @@ impl From<NoSeat> for CannotWait {
 }
 
 impl Member {
-    pub(crate) fn new(topic: Arc<TopicCore>, dispatch: Dispatch, filter: Filter, sink: Sink) -> Self {
+    pub(crate) fn new(topic: Arc<TopicCore>, dispatch: Dispatch, is_typed: bool, sink: Sink) -> Self {
         Self {
             topic,
             dispatch,
             sink,
-            filter,
+            is_typed,
+            counted_from: AtomicU64::new(u64::MAX),
             joined_at: AtomicU64::new(0),
             left_at: AtomicU64::new(u64::MAX),
             ending: AtomicBool::new(false),
@@ -79,9 +84,32 @@ impl Member {
         }
     }
 
-    /// Whether its filter takes the message.
+    /// Its filter now; none if it has ended. The topic's list has the only one.
+    pub(crate) fn filter(&self) -> Option<Filter> {
+        self.topic.subscribers.load().filter_of(self.id()).cloned()
+    }
+
+    /// Whether it would take the message now.
     pub(crate) fn wants(&self, message: &Message) -> bool {
-        self.filter.accepts(message.kind())
+        self.topic
+            .subscribers
+            .load()
+            .filter_of(self.id())
+            .is_some_and(|filter| filter.accepts(message.kind()))
+    }
+
+    /// From now on it has this filter: no publish that begins later uses another one.
+    pub(crate) fn set_filter(&self, filter: &Filter) -> Result<(), FilterError> {
+        if self.is_typed {
+            return Err(FilterError::Typed);
+        }
+        if let Some(name) = filter.foreign_to(self.topic.exchange.id) {
+            return Err(FilterError::ForeignType(name.to_owned()));
+        }
+        let reached = self.topic.set_filter(self.id(), filter).ok_or(FilterError::Ended)?;
+        // Off by those who publish just now; only the first change of a subscription that had no filter matters.
+        self.counted_from.fetch_min(reached, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Its mailbox; inline subscriptions have none.
@@ -125,8 +153,12 @@ impl Member {
     }
 
     /// The member has just become visible.
-    pub(crate) fn joined(&self) {
-        self.joined_at.store(self.topic.reached(), Ordering::Relaxed);
+    pub(crate) fn joined(&self, filter: &Filter) {
+        let reached = self.topic.reached();
+        self.joined_at.store(reached, Ordering::Relaxed);
+        if !filter.is_all() {
+            self.counted_from.store(reached, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn is_subscribed(&self) -> bool {
@@ -232,11 +264,12 @@ impl Member {
 
     pub(crate) fn accepted(&self) -> u64 {
         match &self.sink {
-            Sink::Inline(inline) if inline.filter().is_all() => {
-                let until = self.topic.reached().min(self.left_at.load(Ordering::Relaxed));
-                until.saturating_sub(self.joined_at.load(Ordering::Relaxed))
+            Sink::Inline(inline) => {
+                let ends = [&self.left_at, &self.counted_from].map(|end| end.load(Ordering::Relaxed));
+                let uncounted_until = ends.into_iter().fold(self.topic.reached(), u64::min);
+                let uncounted = uncounted_until.saturating_sub(self.joined_at.load(Ordering::Relaxed));
+                uncounted + inline.counted_calls()
             }
-            Sink::Inline(inline) => inline.counted_calls(),
             Sink::Mailbox(_) | Sink::Stream(_) => self.mailbox().map_or(0, |mailbox| mailbox.accepted()),
         }
     }

@@ -14,6 +14,15 @@ pub(crate) struct Route {
     pub(crate) mailbox: Arc<Mailbox>,
 }
 
+/// An inline handler and what it wants.
+#[derive(Clone)]
+pub(crate) struct InlineRoute {
+    pub(crate) filter: Filter,
+    /// It has a filter or had one: from then on its calls are counted, as they differ from what reaches the topic.
+    pub(crate) counted: bool,
+    pub(crate) inline: Arc<Inline>,
+}
+
 /// A forward, as its source sees it. It stands until as many handles are gone as were made.
 #[derive(Clone)]
 pub(crate) struct Edge {
@@ -30,7 +39,7 @@ pub(crate) struct Subscribers {
     waiting: usize,
     /// No route has a filter.
     open: bool,
-    inline: Vec<Arc<Inline>>,
+    inline: Vec<InlineRoute>,
     edges: Vec<Edge>,
     gate: Arc<Gate>,
 }
@@ -75,7 +84,7 @@ impl Subscribers {
         self.open
     }
 
-    pub(crate) fn inline(&self) -> &[Arc<Inline>] {
+    pub(crate) fn inline(&self) -> &[InlineRoute] {
         &self.inline
     }
 
@@ -89,7 +98,34 @@ impl Subscribers {
 
     pub(super) fn wants(&self, kind: &Kind) -> bool {
         self.routes.iter().any(|route| route.filter.accepts(kind))
-            || self.inline.iter().any(|inline| inline.filter().accepts(kind))
+            || self.inline.iter().any(|inline| inline.filter.accepts(kind))
+    }
+
+    /// The filter of a subscription, if it is on the list.
+    pub(crate) fn filter_of(&self, id: u64) -> Option<&Filter> {
+        let mut routes = self.routes.iter();
+        let route = routes.find(|route| route.mailbox.profile().id == id).map(|route| &route.filter);
+        route.or_else(|| self.inline_route(id).map(|route| &route.filter))
+    }
+
+    pub(super) fn inline_route(&self, id: u64) -> Option<&InlineRoute> {
+        self.inline.iter().find(|route| route.inline.profile().id == id)
+    }
+
+    /// Gives a subscription another filter. False: it is not on the list.
+    fn set_filter(&mut self, id: u64, filter: &Filter) -> bool {
+        let route = self.routes.iter_mut().find(|route| route.mailbox.profile().id == id);
+        let inline = self.inline.iter_mut().find(|route| route.inline.profile().id == id);
+        let place = match (route, inline) {
+            (Some(route), _) => &mut route.filter,
+            (None, Some(route)) => {
+                route.counted = true;
+                &mut route.filter
+            }
+            (None, None) => return false,
+        };
+        *place = filter.clone();
+        true
     }
 
     fn sort_out(&mut self) {
@@ -135,15 +171,26 @@ impl TopicCore {
         });
     }
 
-    pub(crate) fn add_inline(&self, inline: Arc<Inline>) {
-        self.edit(|list| list.inline.push(inline));
+    pub(crate) fn add_inline(&self, filter: Filter, inline: Arc<Inline>) {
+        let counted = !filter.is_all();
+        self.edit(|list| list.inline.push(InlineRoute { filter, counted, inline }));
+    }
+
+    /// Gives a subscription another filter: every walk that loads the list after this has returned finds it. Returns
+    /// what had reached the topic by then; nothing if the subscription is not on the list.
+    pub(super) fn set_filter(&self, id: u64, filter: &Filter) -> Option<u64> {
+        self.edit(|list| {
+            let found = list.set_filter(id, filter);
+            list.sort_out();
+            found.then(|| self.reached())
+        })
     }
 
     /// Takes `inline` off the list and parks its final at the gate. `Some`: nobody is inside, and the caller drains.
     pub(crate) fn remove_inline(&self, inline: &Arc<Inline>) -> Option<Arc<Gate>> {
         let locked = self.writer.lock();
         let mut list = Subscribers::clone(&self.subscribers.load());
-        list.inline.retain(|other| !Arc::ptr_eq(other, inline));
+        list.inline.retain(|other| !Arc::ptr_eq(&other.inline, inline));
         let gate = list.gate.clone();
         // SAFETY: under the writer lock, and the current list's gate is never retired.
         list.gate = unsafe { gate.succeed(vec![inline.clone()]) };

@@ -15,12 +15,12 @@
 
 use super::collect::{Guard, Reached, collect, give_scratch, take_scratch};
 use super::publisher::Counts;
-use super::subscribers::Route;
+use super::subscribers::{InlineRoute, Route, Subscribers};
 use super::turns::Turns;
 use super::{Refusal, Report, TopicCore};
 use crate::dispatch::fence::{PanicPlace, caught};
 use crate::dispatch::frames;
-use crate::mailbox::{Entry, Inline, Mailbox, Offer, Patience, Receipt};
+use crate::mailbox::{Entry, Mailbox, Offer, Patience, Receipt, SyncOutcome};
 use crate::message::Message;
 use crate::message::kind::Kind;
 use crate::sync::Arc;
@@ -351,34 +351,46 @@ impl<'w> Fanout<'w> {
         let bus = self.walk.topic.exchange.id;
         frames::enter(bus, reached.topic().id, || {
             frames::mark(bus, reached.topic().id, |frame| self.call_each(list.inline(), frame));
+            self.tell_waiter(list);
             // Inside the frame: finals delivered here are in order, and none may wait for one after it.
             drop(gate);
         });
     }
 
     /// One fence around all calls, resumed behind a handler that panicked.
-    fn call_each(&mut self, inline: &[Arc<Inline>], frame: &frames::Frame) {
+    fn call_each(&mut self, inline: &[InlineRoute], frame: &frames::Frame) {
         let mut at = 0;
         while at < inline.len() {
             let Err(payload) = caught(|| self.call_from(inline, &mut at, frame)) else { return };
-            let culprit = &inline[at - 1];
+            let culprit = &inline[at - 1].inline;
             culprit.count_panic();
             culprit.profile().fence.tell(&culprit.profile().name, PanicPlace::Handler, payload);
         }
     }
 
     #[inline]
-    fn call_from(&mut self, inline: &[Arc<Inline>], at: &mut usize, frame: &frames::Frame) {
-        while let Some(inline) = inline.get(*at) {
+    fn call_from(&mut self, routes: &[InlineRoute], at: &mut usize, frame: &frames::Frame) {
+        while let Some(InlineRoute { filter, counted, inline }) = routes.get(*at) {
             *at += 1;
-            if !inline.filter().accepts(self.message.kind()) {
+            if !filter.accepts(self.message.kind()) {
                 self.report.filtered += 1;
             } else if !self.is_except(inline.profile().id) {
                 frame.now(inline.profile().id);
                 self.report.accepted += 1;
+                if *counted {
+                    inline.count_call();
+                }
                 // SAFETY: inside the gate of the list that has it.
                 unsafe { inline.call(&self.message) };
             }
+        }
+    }
+
+    /// Somebody waits for an inline handler of this list, which has returned by now.
+    fn tell_waiter(&self, list: &Subscribers) {
+        let Some((id, receipt)) = &self.walk.awaited else { return };
+        if list.inline_route(*id).is_some_and(|route| route.filter.accepts(self.message.kind())) {
+            receipt.set(SyncOutcome::Handled);
         }
     }
 

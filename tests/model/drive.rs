@@ -188,10 +188,9 @@ fn sync(world: &Arc<World>, id: usize, handle: &Subscription, kind: Kind) {
     }
     let model = world.model();
     let due = match mode {
-        Mode::Inline if gone => Ok(Handled::Gone),
         _ if kind == Kind::Declined => Ok(Handled::Refused),
-        _ if !wants => Ok(Handled::Filtered),
         _ if gone => Ok(Handled::Gone),
+        _ if !wants => Ok(Handled::Filtered),
         Mode::Inline => Ok(Handled::Yes),
         Mode::Stream if model.waits_for(id, key) => Err(WaitError::TimedOut),
         _ if model.was_handled(id, key) => Ok(Handled::Yes),
