@@ -42,7 +42,8 @@ pub(crate) struct Party {
     pub(crate) name: String,
     pub(crate) uniqueid: String,
     pub(crate) linkedid: String,
-    /// `ChannelState` as a number; an event that does not tell it does not describe a channel.
+    /// `ChannelState` as a number; an event that does not tell it does not describe a channel. None only of one that
+    /// ended unseen.
     pub(crate) state: Option<u8>,
     pub(crate) caller_number: String,
     pub(crate) caller_name: String,
@@ -56,6 +57,12 @@ pub(crate) struct Party {
 const UP: u8 = 6;
 
 impl Party {
+    /// Of a channel that ended unseen nothing is known but its id.
+    fn unseen(block: &Block) -> Option<Self> {
+        let uniqueid = block.get("Uniqueid").filter(|id| !id.is_empty())?.to_owned();
+        Some(Self { uniqueid, ..Self::default() })
+    }
+
     /// The party whose headers begin with `prefix`; none without a name, an id and a state, for
     /// some events mention a channel in passing and must not pass for news of it.
     #[must_use]
@@ -331,7 +338,8 @@ fn bridge(block: Block) -> Attempt {
 /// Sorts an event by what it is about: a channel, else a bridge, else nothing in particular.
 fn general(block: Block) -> Event {
     let at = time(&block);
-    if let Some(channel) = Party::read(&block, "") {
+    let unseen = || (block.name == "Hangup").then(|| Party::unseen(&block)).flatten();
+    if let Some(channel) = Party::read(&block, "").or_else(unseen) {
         let change = change(&block);
         return Event::Channel(ChannelEvent { at, channel, change, block });
     }

@@ -19,6 +19,8 @@ pub(crate) enum Piece {
     /// Another stream begins. What the last one left unfinished stays so.
     Begin(Part),
     Bytes(Vec<u8>),
+    /// The stream is cut here and will go on elsewhere: what lies between is missing.
+    Cut,
     End(End),
 }
 
@@ -40,7 +42,6 @@ pub(crate) struct Pieces {
 pub(crate) struct Outlet {
     pieces: SyncSender<Piece>,
     /// For pauses of the reader's own.
-    #[allow(dead_code, reason = "the reconnecting reader's")]
     pub(crate) stop: Stop,
 }
 

@@ -5,7 +5,8 @@
 //!            publishes                    forwards                       subscriptions
 //!           ┌───────────► channel:<id> ──► channel:all ──┐              ┌─► cdr      (Pool)
 //!   source ─┼───────────► bridge:<id> ───► bridge:all ───┼► everything ─┼─► feed     (Dedicated)
-//!           └───────────► system ────────────────────────┘              └─► journal  (Stream)
+//!           └───────────► system ────────────────────────┘              ├─► journal  (Stream)
+//!                                                                       └─► ami:<n>  (Stream)
 //! ```
 //!
 //! The source and the three consumers know nothing of each other: they share the vocabulary in
@@ -20,11 +21,12 @@
 //! | `consumers` | subscriptions: a pool handler, one with a thread of its own, an async stream |
 //! | `switchboard` | a bus from its beginning to its end, with nothing lost |
 //! | `sabotage` | what a slow, stuck or panicking consumer costs the others |
+//! | `serve` | a topic and a bounded subscription per client, which ends rather than being waited for |
 //! | `progress` | figures of a running bus |
 //!
 //! The rest is the application: `ami` and `event` read the manager protocol, `cdr` holds the
 //! rules of call records and `verdict` compares them; `playlist`, `input`, `rounds` and `pace` say
-//! what comes when; `options`, `output` and `summary` talk to the user.
+//! what comes when; `live` follows a running switch instead; `options`, `output` and `summary` talk to the user.
 
 // The library's rule that atomics and threads come from one module (so that they can be model
 // checked) does not bind those who use the library.
@@ -35,12 +37,14 @@ mod cdr;
 mod consumers;
 mod event;
 mod input;
+mod live;
 mod messages;
 mod options;
 mod output;
 mod pace;
 mod playlist;
 mod progress;
+mod roll_call;
 mod rounds;
 mod sabotage;
 mod serve;
@@ -52,12 +56,14 @@ mod topics;
 mod verdict;
 mod wire;
 
-use input::{Piece, Pieces, Stopper};
-use options::{Command, Options};
+use input::{Meter, NobodyListens, Outlet, Piece, Pieces, Stopper};
+use live::Patience;
+use options::{Command, Live, Options};
 use output::Outputs;
 use pace::Pace;
-use playlist::Playlist;
+use playlist::{Answers, Playlist};
 use progress::{Line, Progress};
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
@@ -69,7 +75,11 @@ use switchboard::{Setup, Switchboard};
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
-    match options::parse(std::env::args_os().skip(1), |name| std::env::var_os(name)) {
+    run(std::env::args_os().skip(1))
+}
+
+fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    match options::parse(arguments, |name| std::env::var_os(name)) {
         Ok(Command::Help) => exit_code(print(options::USAGE)),
         Ok(Command::Run(options)) => match replay(&options, Line::stderr(), stop_on_ctrl_c) {
             Ok(told) => tell(&told),
@@ -97,13 +107,10 @@ fn replay(
     line: Line,
     control: impl FnOnce(Stopper) -> Result<(), Failure>,
 ) -> Result<Told, Failure> {
-    if options.live.is_some() {
-        return Err("--live is not built yet".into());
-    }
-    let playlist = Playlist::open(&options.files, options.rounds)?;
-    let answers = playlist::answers(&options.files)?;
+    let origin = Origin::of(options)?;
+    let answers = origin.answers(options)?;
     let mut outputs = Outputs::create(options.out.as_deref(), &options.files)?;
-    let (names, meter) = (playlist.names(), playlist.meter.clone());
+    let (names, meter) = (origin.names(), origin.meter());
 
     let stop = Stop::default();
     let pace = Pace::new(options.speed, options.until, stop.clone());
@@ -114,7 +121,7 @@ fn replay(
         complain(&format!("serving manager clients on {address}"));
     }
     let progress = Progress::start(board.bus(), meter, line);
-    let pieces = Pieces::start(stop, move |outlet| playlist.read(outlet))?;
+    let pieces = Pieces::start(stop, move |outlet| origin.read(outlet))?;
     control(pieces.stopper())?;
     let end = play(&pieces, &mut board);
     let outcome = board.finish(&end)?;
@@ -124,6 +131,50 @@ fn replay(
     outputs.report.write(format_args!("{}\n", summary.to_json()?));
     let troubles = summary.troubles(&outputs.report.finish());
     Ok(Told { summary: summary.to_string(), troubles })
+}
+
+/// Where the events come from.
+enum Origin {
+    Recordings(Playlist),
+    Manager(Live),
+}
+
+impl Origin {
+    fn of(options: &Options) -> Result<Self, Failure> {
+        Ok(match &options.live {
+            Some(live) => Self::Manager(live.clone()),
+            None => Self::Recordings(Playlist::open(&options.files, options.rounds)?),
+        })
+    }
+
+    /// What a live switch writes down nobody has yet.
+    fn answers(&self, options: &Options) -> Result<Answers, Failure> {
+        match self {
+            Self::Recordings(_) => Ok(playlist::answers(&options.files)?),
+            Self::Manager(_) => Ok(vec![None]),
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        match self {
+            Self::Recordings(playlist) => playlist.names(),
+            Self::Manager(live) => vec![live.to_string()],
+        }
+    }
+
+    fn meter(&self) -> Meter {
+        match self {
+            Self::Recordings(playlist) => playlist.meter.clone(),
+            Self::Manager(_) => Meter::default(),
+        }
+    }
+
+    fn read(self, outlet: &Outlet) -> Result<End, NobodyListens> {
+        match self {
+            Self::Recordings(playlist) => playlist.read(outlet),
+            Self::Manager(live) => live::follow(&live, &Patience::default(), complain, outlet),
+        }
+    }
 }
 
 /// How the input came to its end.
@@ -150,6 +201,7 @@ fn play(pieces: &Pieces, board: &mut Switchboard) -> End {
         let next = match pieces.next() {
             Piece::Begin(part) => board.begin(part),
             Piece::Bytes(bytes) => board.feed(&bytes),
+            Piece::Cut => board.cut(),
             Piece::End(end) => ControlFlow::Break(end),
         };
         if let ControlFlow::Break(end) = next {
@@ -204,3 +256,6 @@ mod command_tests;
 
 #[cfg(test)]
 mod hostile_tests;
+
+#[cfg(test)]
+mod process_tests;

@@ -164,6 +164,15 @@ impl Fault {
     }
 }
 
+impl fmt::Display for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "the manager at [{}]:{}", self.host, self.port),
+            false => write!(f, "the manager at {}:{}", self.host, self.port),
+        }
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret")

@@ -198,6 +198,7 @@ mod tests {
         loop {
             match pieces.next() {
                 Piece::Begin(part) => parts.push((part, Vec::new())),
+                Piece::Cut => panic!("recordings are whole"),
                 Piece::Bytes(bytes) => parts.last_mut().expect("a part").1.extend(bytes),
                 Piece::End(end) => return (parts, end),
             }

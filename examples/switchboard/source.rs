@@ -6,10 +6,11 @@
 //! no more memory than its mailboxes hold, whatever the length of the stream.
 
 use crate::End;
-use crate::ami::{self, Packet, Reader};
+use crate::ami::{self, Block, Packet, Reader};
 use crate::event::{BridgeChange, ChannelChange, Event};
 use crate::messages::{BRIDGE, CHANNEL, EVERYTHING, Kinds, SYSTEM};
 use crate::pace::{Due, Pace};
+use crate::roll_call::RollCall;
 use crate::rounds::{Part, PartBegins, Rewriter, Round, Span};
 use crate::topics::Topics;
 use stasis_bus::{Bus, Error, Report, Timestamp, Topic};
@@ -30,6 +31,7 @@ pub(crate) struct Source {
     pace: Pace,
     part: Part,
     rewriter: Rewriter,
+    roll_call: RollCall,
     /// Of the first round.
     span: Span,
     /// Time of the last event that had one: that of those that have none.
@@ -58,6 +60,9 @@ pub(crate) struct Counts {
     pub(crate) repeated: u64,
     /// Channels and bridges whose id cannot be part of a topic's name.
     pub(crate) unnamed: u64,
+    /// How often the stream was cut, and channels and bridges that ended meanwhile.
+    pub(crate) cuts: u64,
+    pub(crate) unseen: u64,
     /// Publishes that the bus refused. What a mailbox did not take is its subscription's matter: who comes to listen
     /// and cannot keep up is not the source's.
     pub(crate) lost: u64,
@@ -79,6 +84,7 @@ impl Source {
             pace,
             part: Part::first(),
             rewriter: Rewriter::new(Round::default()),
+            roll_call: RollCall::default(),
             span: Span::default(),
             now: None,
             counts: Counts::default(),
@@ -119,6 +125,14 @@ impl Source {
         self.publish_ready()
     }
 
+    /// The stream is cut here: what is unfinished is a fault. Nothing of it is joined to what comes next.
+    pub(crate) fn cut(&mut self) -> ControlFlow<End> {
+        self.finish()?;
+        self.counts.cuts += 1;
+        self.roll_call.begin(self.channels.ids(), self.bridges.ids());
+        ControlFlow::Continue(())
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         let mut stream = self.counts.stream;
         stream += self.reader.counts();
@@ -128,17 +142,34 @@ impl Source {
     fn publish_ready(&mut self) -> ControlFlow<End> {
         while let Some(packet) = self.reader.next() {
             match packet {
-                Ok(Packet::Event(mut block)) => {
-                    self.rewriter.rewrite(&mut block);
-                    let event = Event::from(block);
-                    self.wait_for(&event)?;
-                    self.publish(event);
-                }
+                Ok(Packet::Event(block)) => self.take(block)?,
                 Ok(Packet::Greeting(_) | Packet::Response(_) | Packet::Action(_)) => {}
                 Err(fault) => self.note_fault(&fault),
             }
         }
         ControlFlow::Continue(())
+    }
+
+    fn take(&mut self, block: Block) -> ControlFlow<End> {
+        match self.roll_call.take(block) {
+            Ok(gone) => gone.into_iter().for_each(|end| self.publish_unseen(end)),
+            Err(mut block) => {
+                self.rewriter.rewrite(&mut block);
+                let event = Event::from(block);
+                self.wait_for(&event)?;
+                self.publish(event);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// It may have ended since, and that was seen.
+    fn publish_unseen(&mut self, end: Block) {
+        let event = Event::from(end);
+        if About::of(&event).is_some_and(|about| self.topics(about.scope).is_open(&about.id)) {
+            self.counts.unseen += 1;
+            self.publish(event);
+        }
     }
 
     /// Waits until it is due.

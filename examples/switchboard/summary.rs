@@ -222,6 +222,8 @@ impl Summary<'_> {
             source.stream.bytes, source.stream.events, source.answer_keys, source.channels, source.bridges
         )?;
         let told = [
+            (source.cuts, "times the connection was cut"),
+            (source.unseen, "channels or bridges that ended while it was cut"),
             (source.strays, "events of channels or bridges that are not there"),
             (source.repeated, "channels or bridges that appear twice"),
             (source.unnamed, "ids that no topic can have"),

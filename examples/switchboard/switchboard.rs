@@ -105,6 +105,11 @@ impl Switchboard {
         self.source.feed(piece)
     }
 
+    /// The stream is cut.
+    pub(crate) fn cut(&mut self) -> ControlFlow<End> {
+        self.source.cut()
+    }
+
     /// Lets the consumers handle everything that was published, and takes the bus down.
     pub(crate) fn finish(mut self, end: &End) -> Result<Outcome, Box<dyn Error>> {
         // Where the user stops a stream, it is not the stream's fault that a block is unfinished.

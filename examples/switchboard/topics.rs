@@ -65,6 +65,11 @@ impl Topics {
         self.alive.get(id).map_or(&self.all, |live| &live.topic)
     }
 
+    /// The ids of all that are there.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = String> {
+        self.alive.keys().cloned()
+    }
+
     pub(crate) fn is_open(&self, id: &str) -> bool {
         self.alive.contains_key(id)
     }

@@ -98,7 +98,10 @@ impl Cdr {
                 self.with(party, |channel| channel.run(party, app, at));
             }
             ChannelChange::Hangup { cause } => {
-                self.notice(party, at);
+                // Of a channel that ended unseen there is no news but that.
+                if party.state.is_some() {
+                    self.notice(party, at);
+                }
                 return self.hang_up(&party.uniqueid, *cause, at);
             }
             _ => self.notice(party, at),

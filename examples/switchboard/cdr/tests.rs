@@ -425,3 +425,16 @@ fn who_is_sent_elsewhere_blindly_is_a_caller_from_then_on() {
     let attended = derived(&format!("4 AttendedTransfer Orig{by} {whom}"));
     assert_eq!(attended, ["X/a>X/b Dial 1-5 ANSWERED"], "the event itself changes nothing");
 }
+
+/// Such an event is made when a live switch no longer has the channel. It is no news of anything else.
+#[test]
+fn a_channel_that_ended_unseen_keeps_what_was_known_of_it() {
+    let derived = play(
+        "1 Newchannel a+ Exten=5 CallerIDNum=7
+         1 Newexten a+ Application=Dial Exten=5 CallerIDNum=7
+         9 Hangup Uniqueid=a Cause=0
+         9 Hangup Uniqueid=b Cause=0",
+    );
+    assert_eq!(derived.iter().map(short).collect::<Vec<_>>(), ["X/a> Dial 1-9 ANSWERED"]);
+    assert_eq!((derived[0].dst.as_str(), derived[0].src.as_str()), ("5", "7"));
+}

@@ -1,0 +1,130 @@
+//! Two processes of the program: the second follows what the first one serves.
+
+use crate::event::tests::{RICH, unpack};
+use crate::options::SECRET;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const HUNG_AFTER: Duration = Duration::from_secs(60);
+const ARGUMENTS: &str = "SWITCHBOARD_TEST_ARGUMENTS";
+const MADE: [&str; 3] = ["cdr.csv", "feed.ami", "journal.jsonl"];
+
+/// Not a test, but the program itself for the tests below: they start this test once more, with arguments.
+#[test]
+fn program() {
+    if let Ok(arguments) = std::env::var(ARGUMENTS) {
+        let code = crate::run(arguments.split('\n').map(Into::into));
+        std::process::exit(i32::from(code != std::process::ExitCode::SUCCESS));
+    }
+}
+
+struct Program {
+    child: Child,
+    /// What it tells while it runs.
+    told: std::io::Lines<BufReader<std::process::ChildStderr>>,
+    input: Option<ChildStdin>,
+    out: PathBuf,
+}
+
+impl Program {
+    fn start(name: &str, arguments: &[&str]) -> Self {
+        let out = std::env::temp_dir().join(format!("switchboard-{}-process-{name}", std::process::id()));
+        let arguments = [arguments, &["--out", out.to_str().expect("UTF-8")]].concat();
+        let mut child = Command::new(std::env::current_exe().expect("itself"))
+            .args(["--exact", "process_tests::program", "--nocapture"])
+            .env(ARGUMENTS, arguments.join("\n"))
+            .env(SECRET, "sesame")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a process");
+        let told = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let input = child.stdin.take();
+        Self { child, told, input, out }
+    }
+
+    /// What follows these words in what it tells: while it runs, that is something each second.
+    fn hear(&mut self, words: &str) -> String {
+        let start = Instant::now();
+        let mut lines = self.told.by_ref().map(|line| {
+            assert!(start.elapsed() < HUNG_AFTER, "it never says {words:?}");
+            line.expect("UTF-8")
+        });
+        let line = lines.find_map(|line| Some(line.split_once(words)?.1.to_owned()));
+        line.unwrap_or_else(|| panic!("it never says {words:?}"))
+    }
+
+    fn feed(&mut self, text: &[u8]) {
+        self.input.as_mut().expect("not over").write_all(text).expect("it reads");
+    }
+
+    fn end_input(&mut self) {
+        self.input = None;
+    }
+
+    fn interrupt(&self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill").success());
+    }
+
+    /// What it has made.
+    fn finish(mut self) -> [String; 3] {
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                break status;
+            }
+            assert!(start.elapsed() < HUNG_AFTER, "it does not end");
+            thread::sleep(Duration::from_millis(10));
+        };
+        assert!(status.success(), "{status}: {:?}", self.told.by_ref().last());
+        MADE.map(|name| fs::read_to_string(self.out.join(name)).expect(name))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.out);
+    }
+}
+
+/// One that plays what it is given, and one that follows it.
+fn pair(name: &str) -> (Program, Program) {
+    let mut first = Program::start(&format!("{name}-first"), &["/dev/stdin", "--ami", "127.0.0.1:0"]);
+    let address = first.hear("serving manager clients on ");
+    let live = ["--live", &address, "--user", "u"];
+    let mut second = Program::start(&format!("{name}-second"), &live);
+    second.hear("following the manager at ");
+    (first, second)
+}
+
+#[test]
+#[cfg(unix)]
+fn a_second_switchboard_makes_of_the_feed_what_the_first_makes_of_the_recording() {
+    let (mut first, mut second) = pair("whole");
+    first.feed(&unpack(RICH));
+    first.end_input();
+    second.end_input();
+    let (first, second) = (first.finish(), second.finish());
+    assert_eq!(first[0].lines().count(), 82);
+    assert!(first == second, "{:?}", MADE.map(Path::new));
+}
+
+/// The follower ends because it is told goodbye; calls that are still up are in neither.
+#[test]
+#[cfg(unix)]
+fn a_stop_of_the_first_is_an_end_of_the_second() {
+    let (mut first, second) = pair("half");
+    let stream = unpack(RICH);
+    first.feed(&stream[..stream.len() / 2]);
+    first.interrupt();
+    let (first, second) = (first.finish(), second.finish());
+    assert!(first == second, "{} and {} rows", first[0].lines().count(), second[0].lines().count());
+}
