@@ -1,13 +1,14 @@
 //! A thread of its own for one mailbox: park against claim and close, and the same awake.
 
 use super::{Plain, Witness, explore, give_back, kind, mailbox};
+use crate::dispatch::fence::Fence;
+use crate::dispatch::threads::Threads;
 use crate::dispatch::wait::Wait;
 use crate::mailbox::{Alone, Consumer, Mailbox, Offer, Overflow, dedicated};
 use crate::message::{EndReason, MessageType};
 use crate::queue::Close;
-use crate::sync::{Arc, Parker, thread};
-use loom::thread::{JoinHandle, spawn};
-use std::sync::OnceLock;
+use crate::sync::thread::JoinHandle;
+use crate::sync::{Arc, thread};
 use std::time::Duration;
 
 /// In a model the time of a spin has passed at once.
@@ -41,7 +42,8 @@ impl Subscriber {
                 seen.values.extend(read.read(arrival.message));
             });
         });
-        let thread = run(mailbox.clone(), wait);
+        let threads = Threads::new(0, Arc::new(Fence::new(None)), None);
+        let thread = dedicated::start(&threads, &mailbox, String::new(), wait).unwrap();
         (Self { mailbox, seen, kind }, thread)
     }
 
@@ -76,30 +78,11 @@ impl Subscriber {
     }
 }
 
-/// The mailbox's thread. Its parker is known before anybody has the mailbox, as in `dedicated::start`.
-fn run(mailbox: Arc<Mailbox>, wait: Wait) -> JoinHandle<()> {
-    let cell = Arc::new(OnceLock::new());
-    let named = cell.clone();
-    let ran = mailbox.clone();
-    let thread = spawn(move || {
-        let parker = Parker::current();
-        named.set(parker.unparker()).unwrap();
-        dedicated::run_alone(&ran, &parker, wait);
-    });
-    while cell.get().is_none() {
-        thread::yield_now();
-    }
-    if let (Consumer::Dedicated(alone), Some(unparker)) = (mailbox.consumer(), cell.get()) {
-        alone.is(unparker.clone());
-    }
-    thread
-}
-
 fn all_come(wait: Wait) {
     let (subscriber, thread) = Subscriber::start(Overflow::default(), 2, wait);
     assert!(subscriber.send(1).is_some() && subscriber.send(2).is_some());
     subscriber.close();
-    thread.join().unwrap();
+    thread.join();
     subscriber.check(&[1, 2]);
 }
 
@@ -132,7 +115,7 @@ fn thread_that_spins_is_not_woken() {
         }
         assert_eq!((first, subscriber.send(2)), (Some(true), Some(false)));
         subscriber.close();
-        thread.join().unwrap();
+        thread.join();
         subscriber.check(&[1, 2]);
     });
 }
@@ -147,7 +130,7 @@ fn quiet_is_handled(wait: Wait) -> bool {
     }
     subscriber.seen.read(|seen| assert_eq!(seen.values, [1], "called quiet before it was handled"));
     subscriber.close();
-    thread.join().unwrap();
+    thread.join();
     looks > 0
 }
 
@@ -173,8 +156,11 @@ fn thread_that_spins_finds_the_spill() {
         for value in 1..=3 {
             assert!(subscriber.send(value).is_some());
         }
+        while !subscriber.mailbox.is_idle() {
+            thread::yield_now();
+        }
         subscriber.close();
-        thread.join().unwrap();
+        thread.join();
         subscriber.check(&[1, 2, 3]);
     });
 }
@@ -190,7 +176,7 @@ fn thread_that_spins_follows_what_was_evicted() {
             thread::yield_now();
         }
         subscriber.close();
-        thread.join().unwrap();
+        thread.join();
         subscriber.seen.read(|seen| {
             assert_eq!(seen.values.len() as u64 + seen.missed, 4, "{:?}, {taken} accepted", seen.values);
             if seen.missed > 0 {

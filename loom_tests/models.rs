@@ -14,6 +14,7 @@ mod waker;
 
 use crate::dispatch::fence::Fence;
 use crate::dispatch::pool::{Pool, PoolConfig};
+use crate::dispatch::threads::Threads;
 use crate::mailbox::{Arrival, Consumer, Ending, Handler, Mailbox, Overflow, Profile};
 use crate::message::kind::{Draft, Environment};
 use crate::message::{Message, MessageType};
@@ -102,6 +103,7 @@ fn profile() -> Profile {
 fn pool() -> Arc<Pool> {
     Pool::new(PoolConfig {
         bus: 0,
+        threads: Threads::new(0, Arc::new(Fence::new(None)), None),
         workers_min: 1,
         workers_max: 1,
         grow_after: Duration::ZERO,

@@ -27,6 +27,7 @@ mod bus;
 
 pub use bus::{Bus, BusBuilder, ShutdownReport, Straggler, TypeBuilder, WeakBus};
 pub use dispatch::fence::{PanicPlace, PanicReport};
+pub use dispatch::threads::{ThreadInfo, ThreadKind};
 pub use dispatch::wait::Wait;
 pub use error::{
     ConfigError, Error, FilterError, ForwardError, NameError, ShutdownError, SubscribeError, TypeError,

@@ -8,6 +8,8 @@ mod hello;
 mod inline;
 #[path = "../examples/overflow.rs"]
 mod overflow;
+#[path = "../examples/pinned.rs"]
+mod pinned;
 #[path = "../examples/pool.rs"]
 mod pool;
 #[path = "../examples/serial.rs"]
@@ -29,7 +31,7 @@ macro_rules! runs {
 
 mod run {
     use super::*;
-    runs!(dedicated, hello, inline, overflow, pool, serial, stream);
+    runs!(dedicated, hello, inline, overflow, pinned, pool, serial, stream);
 
     #[test]
     fn every_example_is_run() {

@@ -326,7 +326,7 @@ fn g11_threads_are_gone_after_it() {
         (0..100).for_each(|number| {
             topic.publish(kind.message(number));
         });
-        assert!(threads_named("g11gone") > 0);
+        eventually(|| threads_named("g11gone") > 0);
         assert!(bus.shutdown(PATIENT).unwrap().is_clean());
         // Joined; the system may list a thread for a moment longer.
         eventually(|| threads_named("g11gone") == 0);

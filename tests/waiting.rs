@@ -180,7 +180,7 @@ fn a_wait_that_is_not_for_it_is_refused() {
     let topic = bus.topic("numbers").unwrap();
     for dispatch in [Dispatch::Pool, Dispatch::Serial] {
         let refused = topic.subscription("x").dispatch(dispatch).wait(Wait::Park).start(|_| {}).unwrap_err();
-        assert!(refused.to_string().starts_with("wait is Park; a wait of its own is for dispatch dedicated"));
+        assert!(refused.to_string().starts_with("wait is Park; it is for dispatch dedicated"));
     }
     assert!(topic.subscription("x").wait(Wait::BusySpin).inline(|_| {}).is_err());
     assert!(topic.subscription("x").wait(Wait::BusySpin).stream().is_err());

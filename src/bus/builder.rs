@@ -6,6 +6,7 @@ use super::{Bus, Inner};
 use crate::dispatch::fence::{Fence, PanicReport};
 use crate::dispatch::pool::{Pool, PoolConfig};
 use crate::dispatch::run_queue::SEATS_MAX;
+use crate::dispatch::threads::{StartHook, ThreadInfo, Threads};
 use crate::dispatch::wait::{SPIN_MICROS_ALLOWED, Wait};
 use crate::error::{ConfigError, Error, check_name};
 use crate::message::SubscriptionChange;
@@ -28,6 +29,7 @@ type PanicHook = Arc<dyn Fn(&PanicReport<'_>) + Send + Sync>;
 /// | [`idle_timeout`](Self::idle_timeout) | 20 s |
 /// | [`wait`](Self::wait) | [`Wait::Park`]: a worker without work sleeps |
 /// | [`thread_name`](Self::thread_name) | `stasis-worker` |
+/// | [`on_thread_start`](Self::on_thread_start) | (nothing) |
 /// | [`node`](Self::node) | `local` |
 ///
 /// ```
@@ -45,6 +47,7 @@ pub struct BusBuilder {
     node: String,
     declined: BTreeSet<String>,
     on_panic: Option<PanicHook>,
+    on_thread_start: Option<StartHook>,
     manual: bool,
 }
 
@@ -60,6 +63,7 @@ impl BusBuilder {
             node: "local".to_owned(),
             declined: BTreeSet::new(),
             on_panic: None,
+            on_thread_start: None,
             manual: false,
         }
     }
@@ -93,7 +97,8 @@ impl BusBuilder {
         self
     }
 
-    /// What worker threads are called; each adds its number.
+    /// What worker threads are called; each adds its number. A system that shows fewer bytes (Linux: 15) shows the
+    /// beginning, cut between two characters, and the number.
     pub fn thread_name(mut self, name: impl Into<String>) -> Self {
         self.thread_name = name.into();
         self
@@ -118,6 +123,27 @@ impl BusBuilder {
         self
     }
 
+    /// Called on every thread that the bus starts, before anything else runs there: to pin it to a processor, to raise its
+    /// priority, to set up what handlers find in thread-locals. It counts as inside the bus: it may publish, and waits for
+    /// nothing. A panic in it is caught, counted and told as [`PanicPlace::ThreadStart`](crate::PanicPlace), and the thread
+    /// goes on. Until it returns, its thread does nothing; what waits for that thread waits. It goes with the end of the bus.
+    ///
+    /// ```
+    /// use stasis_bus::{Bus, ThreadKind};
+    /// let bus = Bus::builder()
+    ///     .on_thread_start(|thread| match &thread.kind {
+    ///         ThreadKind::Worker(seat) => println!("{} sits in place {seat}", thread.name),
+    ///         ThreadKind::Dedicated(subscription) => println!("{} runs {subscription}", thread.name),
+    ///         _ => {}
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), stasis_bus::Error>(())
+    /// ```
+    pub fn on_thread_start(mut self, hook: impl Fn(&ThreadInfo) + Send + Sync + 'static) -> Self {
+        self.on_thread_start = Some(Box::new(hook));
+        self
+    }
+
     /// A bus without threads, for tests: [`Bus::run_until_idle`] runs everything on the calling thread, dedicated
     /// subscriptions too, no publish waits for room, and the clock of timestamps and delays starts at zero and moves by
     /// [`Bus::advance`] alone.
@@ -135,8 +161,10 @@ impl BusBuilder {
         self.check()?;
         let id = crate::ids::next();
         let clock = Arc::new(if self.manual { Clock::manual() } else { Clock::real() });
+        let fence = Arc::new(Fence::new(self.on_panic));
         let pool = Pool::new(PoolConfig {
             bus: id,
+            threads: Threads::new(id, fence.clone(), self.on_thread_start),
             workers_min: *self.workers.start(),
             workers_max: *self.workers.end(),
             grow_after: self.grow_after,
@@ -145,7 +173,6 @@ impl BusBuilder {
             thread_name: self.thread_name,
             manual: self.manual,
         });
-        let fence = Arc::new(Fence::new(self.on_panic));
         let types = Arc::new(Types::new(id, clock.clone(), fence.clone(), self.declined, &self.node));
         let changes = types.declare(SubscriptionChange::draft())?;
         let exchange = Exchange::new(id, pool, clock, fence, changes);

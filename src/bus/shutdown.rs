@@ -11,6 +11,7 @@ use super::types::Types;
 use super::{Bus, Inner};
 use crate::dispatch::frames;
 use crate::dispatch::latch::Latch;
+use crate::dispatch::threads::ThreadKind;
 use crate::error::ShutdownError;
 use crate::mailbox::Dispatch;
 use crate::message::EndReason;
@@ -99,6 +100,7 @@ impl Shutdown {
     fn run(&self, deadline: Deadline) {
         let report = end(&self.exchange, deadline);
         self.types.close();
+        self.exchange.pool.threads().close();
         self.exchange.fence.close();
         *self.report.lock() = report;
         self.over.set(());
@@ -117,13 +119,15 @@ impl Shutdown {
         }
         let its = self.clone();
         let body = move || its.run(Deadline::after(Some(deadline)));
-        if thread::spawn("stasis-shutdown".to_owned(), body).is_err() {
+        let started = exchange.pool.threads().spawn(ThreadKind::Shutdown, "stasis-shutdown".to_owned(), body);
+        if started.is_err() {
             // No thread to be had: begin the end, and leave it at that.
             exchange.enter_phase(Phase::Over);
             end_all(&exchange.members());
             exchange.drop_forwards();
             exchange.pool.stop(Deadline::after(Some(Duration::ZERO)));
             self.types.close();
+            exchange.pool.threads().close();
         }
     }
 }

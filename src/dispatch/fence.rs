@@ -22,13 +22,15 @@ pub enum PanicPlace {
     Formatter,
     /// The drop of a message's value.
     ValueDrop,
+    /// The hook for the start of a thread.
+    ThreadStart,
 }
 
 /// One caught panic, as the hook sees it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PanicReport<'a> {
-    /// The subscription's name.
+    /// The subscription's name; the message type's for formatters and values; the thread's for the start of one.
     pub name: &'a str,
     /// What was running.
     pub place: PanicPlace,

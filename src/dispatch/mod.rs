@@ -9,6 +9,7 @@
 //! | [`fence`] | catching panics of user code, and the hook that hears of them |
 //! | [`frames`] | what the calling thread is in the middle of |
 //! | [`waits`] | who waits for whom, so that a cycle is an error and not a hang |
+//! | [`threads`] | every thread is started here, with the user's hook |
 //! | [`wait`] | how a thread waits that has nothing to do: asleep, awake |
 //! | [`latch`] | one result, many waiters |
 
@@ -18,5 +19,6 @@ pub(crate) mod job;
 pub(crate) mod latch;
 pub(crate) mod pool;
 pub(crate) mod run_queue;
+pub(crate) mod threads;
 pub(crate) mod wait;
 pub(crate) mod waits;

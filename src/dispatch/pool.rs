@@ -13,6 +13,7 @@
 use super::frames;
 use super::job::{Budget, Ready, Soon};
 use super::run_queue::{RunQueue, Standby, Woken};
+use super::threads::{ThreadKind, Threads};
 use crate::message::home;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::time::Deadline;
@@ -33,10 +34,10 @@ const REST_YIELDS: u32 = if cfg!(bus_loom) { 0 } else { 4 };
 const BUSY_PAUSE: Duration = Duration::from_micros(50);
 
 /// What the pool was told to be.
-#[derive(Clone, Debug)]
 pub(crate) struct PoolConfig {
     /// The bus's number: drops of values on a worker count as inside it.
     pub(crate) bus: u64,
+    pub(crate) threads: Arc<Threads>,
     pub(crate) workers_min: usize,
     pub(crate) workers_max: usize,
     pub(crate) grow_after: Duration,
@@ -134,7 +135,7 @@ impl Pool {
 
     fn start_worker(self: &Arc<Self>, crew: &mut Crew, seat: usize) -> bool {
         let pool = self.clone();
-        let started = self.start_thread(crew, move || pool.work(seat));
+        let started = self.start_thread(crew, ThreadKind::Worker(seat), move || pool.work(seat));
         if started {
             crew.seats |= 1 << seat;
         }
@@ -149,17 +150,17 @@ impl Pool {
             return;
         }
         let pool = self.clone();
-        crew.has_standby = self.start_thread(crew, move || pool.stand_by());
+        crew.has_standby = self.start_thread(crew, ThreadKind::Standby, move || pool.stand_by());
         if crew.has_standby {
             self.queue.set_standby(Standby::Awake);
         }
     }
 
-    fn start_thread(&self, crew: &mut Crew, body: impl FnOnce() + Send + 'static) -> bool {
+    fn start_thread(&self, crew: &mut Crew, kind: ThreadKind, body: impl FnOnce() + Send + 'static) -> bool {
         // Not joined: their thread-locals' drops are foreign code, and the crew is locked.
         crew.threads.retain(|thread| !thread.is_finished());
         let name = format!("{}-{}", self.config.thread_name, crew.started);
-        match thread::spawn(name, body) {
+        match self.config.threads.spawn(kind, name, body) {
             Ok(handle) => {
                 crew.started += 1;
                 crew.threads.push(handle);
@@ -352,6 +353,11 @@ impl Pool {
         if let Some((job, _)) = found.and_then(|job| job.run(Budget::CALLER)) {
             self.queue.push(job);
         }
+    }
+
+    /// How this bus starts threads.
+    pub(crate) fn threads(&self) -> &Arc<Threads> {
+        &self.config.threads
     }
 
     pub(crate) fn is_manual(&self) -> bool {

@@ -25,7 +25,7 @@
 use super::{Consumer, Mailbox};
 use crate::dispatch::frames;
 use crate::dispatch::job::{Budget, Ready, Soon};
-use crate::dispatch::latch::Latch;
+use crate::dispatch::threads::{ThreadKind, Threads};
 use crate::dispatch::wait::Wait;
 use crate::message::home;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -53,10 +53,6 @@ pub(crate) struct Alone {
 impl Alone {
     pub(crate) fn new() -> Self {
         Self { thread: OnceLock::new(), settled: AtomicU64::new(NEVER) }
-    }
-
-    pub(crate) fn is(&self, thread: Unparker) {
-        let _ = self.thread.set(thread);
     }
 
     pub(super) fn wake(&self) {
@@ -102,24 +98,20 @@ pub(crate) fn release_itself(mailbox: &Arc<Mailbox>) {
     unsafe { Arc::decrement_strong_count(Arc::as_ptr(mailbox)) };
 }
 
-/// Starts the thread; it runs the mailbox until its end.
+/// Starts the thread; it runs the mailbox until its end. The mailbox is not visible yet.
 pub(crate) fn start(
-    mailbox: Arc<Mailbox>,
+    threads: &Arc<Threads>,
+    mailbox: &Arc<Mailbox>,
     name: String,
     wait: Wait,
-) -> std::io::Result<(thread::JoinHandle<()>, Unparker)> {
-    let ready: Arc<Latch<()>> = Arc::new(Latch::new());
-    let seat: Arc<OnceLock<Unparker>> = Arc::default();
-    let (told, cell) = (ready.clone(), seat.clone());
-    let handle = thread::spawn(name, move || {
-        let parker = Parker::current();
-        let _ = cell.set(parker.unparker());
-        told.set(());
-        run_alone(&mailbox, &parker, wait);
-    })?;
-    ready.wait(Deadline::after(None));
-    let unparker = seat.get().cloned();
-    unparker.map(|unparker| (handle, unparker)).ok_or_else(|| std::io::Error::other("thread did not start"))
+) -> std::io::Result<thread::JoinHandle<()>> {
+    let kind = ThreadKind::Dedicated(mailbox.profile.name.to_string());
+    let its = mailbox.clone();
+    let handle = threads.spawn(kind, name, move || run_alone(&its, &Parker::current(), wait))?;
+    if let Consumer::Dedicated(alone) = &mailbox.consumer {
+        let _ = alone.thread.set(Unparker::of(&handle));
+    }
+    Ok(handle)
 }
 
 /// The thread's life: runs the mailbox, waits, until the final message is handled.

@@ -1,8 +1,8 @@
 //! Everything about a subscription, said before it is visible.
 
 use super::own::Own;
+use super::thread::OwnThread;
 use super::{Delivery, Subscription};
-use crate::dispatch::wait::Wait;
 use crate::error::SubscribeError;
 use crate::mailbox::{Dispatch, Filter, OnEnd, OnPanic, Overflow};
 use crate::message::{Formatters, MessageType};
@@ -31,7 +31,8 @@ const CAPACITY_DEFAULT: usize = 1024;
 /// | [`overflow`](Self::overflow) | [`Overflow::Grow`], up to 1,048,576 messages more |
 /// | [`on_panic`](Self::on_panic) | [`OnPanic::Continue`] |
 /// | [`on_end`](Self::on_end) | (nothing) |
-/// | [`wait`](Self::wait) | [`Wait::Park`] (Dedicated) |
+/// | [`wait`](Self::wait) | [`Wait::Park`](crate::Wait::Park) (Dedicated) |
+/// | [`thread_name`](Self::thread_name) | the subscription's name (Dedicated) |
 ///
 /// ```
 /// use stasis_bus::{Bus, Dispatch, Overflow};
@@ -65,7 +66,7 @@ pub struct SubscriptionBuilder<'a> {
     pub(super) overflow: Overflow,
     pub(super) on_panic: OnPanic,
     pub(super) on_end: Option<OnEnd>,
-    pub(super) wait: Option<Wait>,
+    pub(super) thread: OwnThread,
     pub(super) own: Arc<Own>,
 }
 
@@ -82,7 +83,7 @@ impl Topic {
             overflow: Overflow::default(),
             on_panic: OnPanic::default(),
             on_end: None,
-            wait: None,
+            thread: OwnThread::default(),
             own: Arc::default(),
         }
     }
@@ -139,13 +140,6 @@ impl SubscriptionBuilder<'_> {
     /// What happens to a message that finds the mailbox full.
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;
-        self
-    }
-
-    /// How the thread of a Dedicated subscription waits for the next message. With another dispatch it is refused by the
-    /// finishing call, as is a spin of more than a second. In manual mode there is no thread, and it does nothing.
-    pub fn wait(mut self, wait: Wait) -> Self {
-        self.wait = Some(wait);
         self
     }
 

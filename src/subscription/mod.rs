@@ -6,6 +6,7 @@ mod handle;
 mod own;
 mod start;
 mod stream;
+mod thread;
 mod typed;
 
 pub use builder::SubscriptionBuilder;

@@ -60,21 +60,18 @@ impl SubscriptionBuilder<'_> {
             _ => Consumer::Pool(exchange.pool.clone()),
         };
         let ending = self.ending(&profile);
-        let (name, id) = (profile.name.clone(), profile.id);
-        let wait = self.wait.unwrap_or_default();
+        let (id, wait) = (profile.id, self.thread.wait.unwrap_or_default());
+        let thread_name = self.thread.name.clone().unwrap_or_else(|| profile.name.to_string());
         let mailbox = Arc::new(self.mailbox(profile, consumer));
         // SAFETY: nobody else has it yet.
         unsafe { mailbox.arm(handler, ending) };
         hold_itself(&mailbox);
         if own_thread {
-            let started = dedicated::start(mailbox.clone(), name.to_string(), wait);
-            let (handle, unparker) = started.map_err(|error| {
+            let started = dedicated::start(exchange.pool.threads(), &mailbox, thread_name, wait);
+            let handle = started.map_err(|error| {
                 dedicated::release_itself(&mailbox);
                 SubscribeError::Thread(error.to_string())
             })?;
-            if let Consumer::Dedicated(alone) = mailbox.consumer() {
-                alone.is(unparker);
-            }
             exchange.keep_thread(id, handle);
         }
         Ok(Subscription::new(self.join_topic(dispatch, Sink::Mailbox(mailbox))))
@@ -172,26 +169,13 @@ impl SubscriptionBuilder<'_> {
         if !CAPACITY_ALLOWED.contains(&self.capacity) {
             return Err(SubscribeError::Capacity { value: self.capacity, allowed: CAPACITY_ALLOWED });
         }
-        self.check_wait()?;
+        self.thread.check(self.dispatch.unwrap_or_default())?;
         let exchange = &self.topic.core().exchange;
         if !exchange.admits() {
             return Err(SubscribeError::Closed);
         }
         let id = crate::ids::next();
         Ok(Profile { id, name: self.name.as_str().into(), bus: exchange.id, fence: exchange.fence.clone() })
-    }
-
-    fn check_wait(&self) -> Result<(), SubscribeError> {
-        let Some(wait) = self.wait else { return Ok(()) };
-        let dispatch = self.dispatch.unwrap_or_default();
-        let allowed = if dispatch != Dispatch::Dedicated {
-            "a wait of its own is for dispatch dedicated; the bus's workers have BusBuilder::wait"
-        } else if !wait.is_in_range() {
-            "allowed are Park, SpinThenPark of 0 to 1000000 us, and BusySpin"
-        } else {
-            return Ok(());
-        };
-        Err(SubscribeError::Option { field: "wait", value: wait.to_string(), allowed })
     }
 
     /// Makes the finished subscription visible. Its own `Subscribe` is in before anybody else can reach it.

@@ -32,6 +32,7 @@ pub(crate) mod hint {
 pub(crate) mod thread {
     use super::{Condvar, Mutex};
     pub(crate) use loom::thread::yield_now;
+    use std::cell::RefCell;
     use std::sync::Arc;
     use std::{io, time::Duration};
 
@@ -46,7 +47,7 @@ pub(crate) mod thread {
     }
 
     local! {
-        static CURRENT: Thread = Thread(Arc::new(Token { is_set: Mutex::new(false), changed: Condvar::new() }));
+        static CURRENT: RefCell<Thread> = RefCell::new(Thread::new());
     }
 
     impl std::fmt::Debug for Thread {
@@ -56,6 +57,10 @@ pub(crate) mod thread {
     }
 
     impl Thread {
+        fn new() -> Self {
+            Self(Arc::new(Token { is_set: Mutex::new(false), changed: Condvar::new() }))
+        }
+
         pub(crate) fn unpark(&self) {
             *self.0.is_set.lock().unwrap() = true;
             self.0.changed.notify_one();
@@ -67,7 +72,7 @@ pub(crate) mod thread {
     }
 
     pub(crate) fn current() -> Thread {
-        CURRENT.with(Thread::clone)
+        CURRENT.with(|current| current.borrow().clone())
     }
 
     pub(crate) fn park() {
@@ -93,7 +98,7 @@ pub(crate) mod thread {
 
     /// A started thread. Models start their own; nothing waits for these.
     #[derive(Debug)]
-    pub(crate) struct JoinHandle<T>(loom::thread::JoinHandle<T>);
+    pub(crate) struct JoinHandle<T>(loom::thread::JoinHandle<T>, Thread);
 
     impl<T> JoinHandle<T> {
         pub(crate) fn is_finished(&self) -> bool {
@@ -105,6 +110,11 @@ pub(crate) mod thread {
             let _ = self.0.join();
         }
 
+        /// Wakes the thread.
+        pub(crate) fn thread(&self) -> Thread {
+            self.1.clone()
+        }
+
         pub(crate) fn name(&self) -> String {
             String::new()
         }
@@ -114,7 +124,13 @@ pub(crate) mod thread {
         _name: String,
         body: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<JoinHandle<T>> {
-        Ok(JoinHandle(loom::thread::spawn(body)))
+        let thread = Thread::new();
+        let its = thread.clone();
+        let named = move || {
+            CURRENT.with(|current| *current.borrow_mut() = its);
+            body()
+        };
+        Ok(JoinHandle(loom::thread::spawn(named), thread))
     }
 }
 

@@ -38,6 +38,11 @@ impl Parker {
 }
 
 impl Unparker {
+    /// For a thread that was just started, without waiting for it.
+    pub(crate) fn of<T>(started: &thread::JoinHandle<T>) -> Self {
+        Self { thread: started.thread() }
+    }
+
     /// Wakes the thread, or makes its next park return at once. What the caller wrote before is visible to it.
     pub(crate) fn unpark(&self) {
         self.thread.unpark();

@@ -84,6 +84,11 @@ pub(crate) mod thread {
             let _ = self.0.join();
         }
 
+        /// Wakes the thread.
+        pub(crate) fn thread(&self) -> Thread {
+            self.0.thread().clone()
+        }
+
         pub(crate) fn name(&self) -> String {
             self.0.thread().name().unwrap_or_default().to_owned()
         }
@@ -94,8 +99,40 @@ pub(crate) mod thread {
         name: String,
         body: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<JoinHandle<T>> {
-        Builder::new().name(name).spawn(body).map(JoinHandle)
+        let shown = shown(&name);
+        let named = move || {
+            show(shown);
+            body()
+        };
+        Builder::new().name(name).spawn(named).map(JoinHandle)
     }
+
+    /// What the system shows of a name that is too long for it: its beginning, and the number at its end.
+    #[cfg(target_os = "linux")]
+    pub(super) fn shown(name: &str) -> Option<String> {
+        const BYTES: usize = 15;
+        if name.len() <= BYTES {
+            return None;
+        }
+        let stem = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-');
+        let number = if name.len() - stem.len() <= BYTES / 2 { &name[stem.len()..] } else { "" };
+        let cut = stem.floor_char_boundary(BYTES - number.len());
+        Some(format!("{}{number}", &stem[..cut]))
+    }
+
+    /// The standard library has cut it already, anywhere.
+    #[cfg(target_os = "linux")]
+    fn show(name: Option<String>) {
+        if let Some(name) = name.and_then(|name| std::ffi::CString::new(name).ok()) {
+            let _ = rustix::thread::set_name(&name);
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn shown(_: &str) {}
+
+    #[cfg(not(target_os = "linux"))]
+    fn show(_: ()) {}
 }
 
 /// Thread-locals with a constant first value.
@@ -176,5 +213,21 @@ impl<T> Backlog<T> {
 
     pub(crate) fn len(&self) -> usize {
         self.0.len()
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::thread::shown;
+
+    #[test]
+    fn long_names_keep_their_number_and_whole_characters() {
+        let cut = |name| shown(name).unwrap();
+        assert_eq!(shown("stasis-worker-7"), None);
+        assert_eq!(cut("stasis-worker-12"), "stasis-worke-12");
+        assert_eq!(cut("a-rather-long-name"), "a-rather-long-n");
+        assert_eq!(cut("channel-12345678901234567890"), "channel");
+        assert_eq!(cut("fourteen-bytesä"), "fourteen-bytes");
+        assert_eq!(cut("0123456789012345"), "");
     }
 }

@@ -1,0 +1,79 @@
+//! Starting threads: every thread of a bus is started here, and the user's hook runs on it before anything else does.
+
+use super::fence::{Fence, PanicPlace, caught};
+use super::frames;
+use crate::sync::{Arc, Mutex, thread};
+use std::io;
+
+/// What a thread of the bus is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ThreadKind {
+    /// Runs pool subscriptions, in this place of the pool (from 0; a place is taken over when its thread has left).
+    Worker(usize),
+    /// Watches whether the workers get on, and becomes one of them when they do not. The hook is not called again then.
+    Standby,
+    /// Runs the dedicated subscription of this name.
+    Dedicated(String),
+    /// Ends a bus whose last handle was dropped, or that a handler shut down.
+    Shutdown,
+}
+
+/// A thread that the bus has just started: what the hook of
+/// [`BusBuilder::on_thread_start`](crate::BusBuilder::on_thread_start) is told.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct ThreadInfo {
+    /// What it is for.
+    pub kind: ThreadKind,
+    /// Its name, in full; Linux shows 15 bytes of it.
+    pub name: String,
+}
+
+pub(crate) type StartHook = Box<dyn Fn(&ThreadInfo) + Send + Sync>;
+
+/// How one bus starts its threads.
+pub(crate) struct Threads {
+    /// Drops and hooks on its threads count as inside it.
+    bus: u64,
+    fence: Arc<Fence>,
+    /// Locked for the moment of a clone.
+    hook: Mutex<Option<Arc<StartHook>>>,
+}
+
+impl Threads {
+    pub(crate) fn new(bus: u64, fence: Arc<Fence>, hook: Option<StartHook>) -> Arc<Self> {
+        Arc::new(Self { bus, fence, hook: Mutex::new(hook.map(Arc::new)) })
+    }
+
+    /// Starts a thread, which calls the hook and then `body`.
+    pub(crate) fn spawn(
+        self: &Arc<Self>,
+        kind: ThreadKind,
+        name: String,
+        body: impl FnOnce() + Send + 'static,
+    ) -> io::Result<thread::JoinHandle<()>> {
+        let info = ThreadInfo { kind, name: name.clone() };
+        let threads = self.clone();
+        thread::spawn(name, move || {
+            threads.call_hook(&info);
+            drop(threads);
+            body();
+        })
+    }
+
+    fn call_hook(&self, info: &ThreadInfo) {
+        let Some(hook) = self.hook.lock().clone() else { return };
+        frames::enter(self.bus, 0, || {
+            self.fence.run(&info.name, PanicPlace::ThreadStart, || hook(info));
+            // The bus may have ended meanwhile, and left the last of it to us.
+            let _ = caught(|| drop(hook));
+        });
+    }
+
+    /// The bus has ended: the hook, which may hold a topic and so the bus's inside, goes.
+    pub(crate) fn close(&self) {
+        let hook = self.hook.lock().take();
+        let _ = caught(|| drop(hook));
+    }
+}
