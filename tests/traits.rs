@@ -36,6 +36,7 @@ fn handles_go_to_other_threads() {
 #[test]
 fn plain_data_is_plain() {
     plain::<Report>();
+    plain::<BatchReport>();
     plain::<Refusal>();
     plain::<ShutdownReport>();
     plain::<Straggler>();

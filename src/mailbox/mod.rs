@@ -7,6 +7,7 @@
 //! | [`entry`] | what a ring slot holds: a message, or an envelope with a waiter |
 //! | [`offer`] | the publisher's side: into the ring, or why not |
 //! | [`losses`] | what was lost, by reason, and what nobody was told of yet |
+//! | `several` | the same for messages of a batch |
 //! | [`room`] | publishers that wait for room |
 //! | [`run`] | the owner's side: groups, handler calls, the end |
 //! | [`ending`] | the final message, and what follows it |
@@ -25,6 +26,7 @@ pub(crate) mod policy;
 pub(crate) mod reader;
 pub(crate) mod room;
 pub(crate) mod run;
+mod several;
 
 pub(crate) use dedicated::Alone;
 pub(crate) use ending::{Ending, OnEnd};
@@ -36,6 +38,7 @@ pub use policy::{Dispatch, Grow, OnPanic, Overflow};
 pub(crate) use reader::{Next, Reader};
 pub(crate) use run::Handler;
 use run::Work;
+pub(crate) use several::Several;
 
 use crate::dispatch::fence::Fence;
 use crate::dispatch::latch::Latch;

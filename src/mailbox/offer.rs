@@ -41,16 +41,26 @@ pub(crate) struct Patience {
     /// False in handlers, for control messages, and in manual mode.
     pub(crate) may_wait: bool,
     deadline: Option<Deadline>,
+    /// A wait's time has run out.
+    in_vain: bool,
 }
 
 impl Patience {
     pub(crate) fn new(may_wait: bool) -> Self {
-        Self { may_wait, deadline: None }
+        Self { may_wait, deadline: None, in_vain: false }
     }
 
     /// For control messages and where nothing may wait.
     pub(crate) fn none() -> Self {
         Self::new(false)
+    }
+
+    /// Room came, and more messages of the same batch follow: the next wait has a time of its own. Once one was in vain
+    /// no other follows.
+    pub(crate) fn renew(&mut self) {
+        if !self.in_vain {
+            self.deadline = None;
+        }
     }
 }
 
@@ -164,7 +174,10 @@ impl Mailbox {
         match waited {
             Ok(offer) => offer,
             Err(NoRoom::GivenUp) => Offer::CLOSED,
-            Err(NoRoom::TimedOut) => self.refuse(Loss::TimedOut),
+            Err(NoRoom::TimedOut) => {
+                patience.in_vain = true;
+                self.refuse(Loss::TimedOut)
+            }
         }
     }
 

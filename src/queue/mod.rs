@@ -20,6 +20,7 @@
 //! | who | from | to | then |
 //! | --- | --- | --- | --- |
 //! | producer, room | (i, -, -, x) | (i+1, -, -, -) | writes slot i; has the turn if x |
+//! | producer, room for n | (i, -, -, x) | (i+n, -, -, -) | writes slots i to i+n-1, in order; has the turn if x |
 //! | producer, full, may spill | (i, -, -, -) | (i+1, SPILL, -, -) | `spill_from` = i, pushes to the spill |
 //! | producer, SPILL, below its limit | (i, SPILL, -, -) | (i+1, SPILL, -, -) | pushes to the spill |
 //! | producer, full otherwise | unchanged, read again | | refused, or takes the oldest out (below) |
@@ -60,10 +61,12 @@
 mod group;
 mod rest;
 mod ring;
+mod several;
 mod shape;
 mod word;
 
 pub(crate) use group::{GROUP, Group};
 pub(crate) use ring::{Push, Ring, Taken};
+pub(crate) use several::{CLAIM_MAX, PushSeveral};
 pub(crate) use shape::{Shape, WhenFull};
 pub(crate) use word::Close;

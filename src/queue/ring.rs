@@ -64,10 +64,10 @@ pub(super) struct Position {
 /// What producers share. `cached_head` saves them the owner's line.
 pub(super) struct Producers {
     pub(super) tail: Tail,
-    cached_head: AtomicU64,
+    pub(super) cached_head: AtomicU64,
     pub(super) slots: AtomicPtr<AtomicUsize>,
     pub(super) mask: usize,
-    capacity: u64,
+    pub(super) capacity: u64,
     pub(super) evicting: bool,
 }
 
@@ -157,7 +157,7 @@ impl Ring {
     }
 
     #[cold]
-    fn refresh_head(&self) -> u64 {
+    pub(super) fn refresh_head(&self) -> u64 {
         let head = self.consumer.head.read();
         // ORDERING(ring.head): Release; pairs with the Acquire in `has_room`. An older value may overwrite a newer
         // one: it makes the next producer read the head itself, no more.
@@ -418,7 +418,7 @@ impl Ring {
     }
 
     #[inline]
-    fn slots(&self) -> *mut AtomicUsize {
+    pub(super) fn slots(&self) -> *mut AtomicUsize {
         // ORDERING(ring.slots): Acquire; pairs with the AcqRel in `install`: the slots are seen zeroed.
         let slots = self.producers.slots.load(Ordering::Acquire);
         if slots.is_null() { self.install() } else { slots }
@@ -475,7 +475,7 @@ pub(super) fn slot<'a>(slots: *mut AtomicUsize, index: u64, mask: usize) -> &'a 
 }
 
 #[inline]
-fn back_off(tries: &mut u32) {
+pub(super) fn back_off(tries: &mut u32) {
     *tries = (*tries + 1).min(BACKOFF_TRIES_MAX);
     for _ in 0..*tries {
         hint::spin_loop();

@@ -32,7 +32,11 @@ impl State {
 
     /// One index more, not idle any more, the rest as it was.
     fn claimed(self) -> Self {
-        Self((self.0 & !IDLE) + (1 << INDEX_SHIFT))
+        self.claimed_by(1)
+    }
+
+    fn claimed_by(self, indices: u64) -> Self {
+        Self((self.0 & !IDLE) + (indices << INDEX_SHIFT))
     }
 }
 
@@ -66,7 +70,12 @@ impl Tail {
         self.change(seen, seen.claimed())
     }
 
-    /// The same, and from here on items go to the spill.
+    /// Takes so many indices from the one that `seen` shows on.
+    pub(super) fn claim_several(&self, seen: State, indices: u64) -> bool {
+        self.change(seen, seen.claimed_by(indices))
+    }
+
+    /// Takes one, and from here on items go to the spill.
     pub(super) fn claim_spilling(&self, seen: State) -> bool {
         self.change(seen, State(seen.claimed().0 | SPILL))
     }

@@ -49,11 +49,11 @@ impl Reached {
     }
 }
 
-/// Loads every topic reachable from `first`, each once. With `count`, tells the topics that they were reached.
-pub(super) fn collect(first: Reached, reached: &mut Vec<Reached>, count: bool) {
+/// Loads every topic reachable from `first`, each once, and tells the others that so many messages have reached them.
+pub(super) fn collect(first: Reached, reached: &mut Vec<Reached>, messages: u64) {
     collect_by(first, reached, |topic| {
-        if count {
-            topic.arrived.fetch_add(1, Ordering::Relaxed);
+        if messages > 0 {
+            topic.arrived.fetch_add(messages, Ordering::Relaxed);
         }
         Reached::load(topic)
     });

@@ -5,6 +5,7 @@
 //! | [`exchange`] | what all topics of a bus share: registry, pool, clock, phase |
 //! | [`subscribers`] | the copy-on-write list of one topic |
 //! | [`gate`] | what keeps inline calls from coming after the final one |
+//! | `batch` | the messages of one publish_batch, mailbox by mailbox |
 //! | `collect` | what a publish reaches |
 //! | [`walk`] | one publish: collect, deliver, wake, call inline handlers |
 //! | [`publisher`] | one thread's publishes, with the lists kept in between |
@@ -13,6 +14,7 @@
 //! | [`forward`] | everything published here also reaches there |
 //! | [`report`] | what a publish did |
 
+mod batch;
 mod collect;
 pub(crate) mod exchange;
 pub(crate) mod forward;
@@ -26,7 +28,7 @@ pub(crate) mod walk;
 
 pub use forward::Forward;
 pub use publisher::Publisher;
-pub use report::{Refusal, Report};
+pub use report::{BatchReport, Refusal, Report};
 
 use crate::message::{Message, MessageType, Timestamp};
 use crate::stats::TopicStats;

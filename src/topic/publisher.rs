@@ -34,9 +34,10 @@
 //! So nothing is lost, and nothing is counted twice. What a forward brought to a topic is the count since its account was
 //! opened: one store per publish counts for all topics.
 
+use super::batch::Batch;
 use super::collect::{Reached, collect_owned};
 use super::walk::Walk;
-use super::{Report, Sums, Topic, TopicCore};
+use super::{BatchReport, Report, Sums, Topic, TopicCore};
 use crate::message::{Message, MessageType};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, CachePadded, Mutex};
@@ -243,6 +244,18 @@ impl Publisher {
         self.view.refresh(&self.topic.0);
         self.view.counts.walked(1);
         walk.counted_by(&self.view.counts).deliver(&self.view.reached, message)
+    }
+
+    /// Delivers `messages`, in their order. As [`Topic::publish_batch`], for less.
+    pub fn publish_batch(&mut self, messages: Vec<Message>) -> BatchReport {
+        self.view.refresh(&self.topic.0);
+        let walk = Walk::from(&self.topic.0).counted_by(&self.view.counts);
+        let batch = Batch::new(&walk, messages);
+        if batch.is_empty() {
+            return batch.report();
+        }
+        self.view.counts.walked(batch.len());
+        batch.deliver(&self.view.reached)
     }
 
     /// Makes a message only if somebody wants it, and publishes it. As [`Topic::publish_with`], for less.

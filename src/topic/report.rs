@@ -41,6 +41,61 @@ pub struct Report {
     pub refusal: Option<Refusal>,
 }
 
+/// What became of the messages of one [`publish_batch`](crate::Topic::publish_batch): sums over all of them.
+///
+/// ```
+/// # let bus = stasis_bus::Bus::builder().manual().build()?;
+/// # let state = bus.message_type::<u8>("state")?;
+/// let report = bus.topic("nobody:listens")?.publish_batch(vec![state.message(1), state.message(2)]);
+/// assert_eq!((report.messages, report.accepted, report.unreached), (2, 0, 2));
+/// # Ok::<(), stasis_bus::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BatchReport {
+    /// Messages published; those that were refused are not among them.
+    pub messages: u64,
+    /// Messages of these that nobody took.
+    pub unreached: u64,
+    /// Times that a mailbox took a message, or an inline handler was called.
+    pub accepted: u64,
+    /// Times that a filter did not want a message.
+    pub filtered: u64,
+    /// Times that a full mailbox refused a message; its subscription will be told.
+    pub dropped: u64,
+    /// Times that a subscription was just ending.
+    pub closed: u64,
+    /// Of the accepted ones: times that a full mailbox took a message beyond its capacity.
+    pub over_capacity: u64,
+    /// Messages not published because their type is declined by configuration.
+    pub declined: u64,
+    /// Messages not published because their type belongs to another bus.
+    pub foreign: u64,
+    /// Set if the batch was refused as a whole.
+    pub refusal: Option<Refusal>,
+}
+
+impl BatchReport {
+    /// Whether anybody got any of them.
+    pub fn reached(&self) -> bool {
+        self.accepted > 0
+    }
+
+    /// Whether the bus is shut down, or shutting down.
+    pub fn is_closed(&self) -> bool {
+        self.refusal == Some(Refusal::Closed)
+    }
+
+    /// What became of one message counts here too.
+    pub(super) fn add(&mut self, one: &Report) {
+        self.accepted += u64::from(one.accepted);
+        self.filtered += u64::from(one.filtered);
+        self.dropped += u64::from(one.dropped);
+        self.closed += u64::from(one.closed);
+        self.over_capacity += u64::from(one.over_capacity);
+    }
+}
+
 impl Report {
     pub(crate) fn refused(refusal: Refusal) -> Self {
         Self { refusal: Some(refusal), ..Self::default() }

@@ -30,7 +30,7 @@ use std::num::NonZeroUsize;
 
 /// A publish on one topic, about to begin.
 pub(crate) struct Walk<'a> {
-    topic: &'a Arc<TopicCore>,
+    pub(super) topic: &'a Arc<TopicCore>,
     /// A subscription that has the message already.
     except: Option<u64>,
     /// The bus's own message: it is let through while the bus ends, and it never waits.
@@ -77,7 +77,7 @@ impl<'a> Walk<'a> {
             return self.deliver(std::slice::from_ref(&first), message);
         }
         let mut reached = take_scratch();
-        collect(first, &mut reached, true);
+        collect(first, &mut reached, 1);
         let report = self.deliver(&reached, message);
         give_scratch(reached);
         report
@@ -114,7 +114,7 @@ impl<'a> Walk<'a> {
             return first.list.wants(kind);
         }
         let mut reached = take_scratch();
-        collect(first, &mut reached, false);
+        collect(first, &mut reached, 0);
         let wanted = reached.iter().any(|reached| reached.list.wants(kind));
         give_scratch(reached);
         wanted
@@ -136,7 +136,7 @@ impl<'a> Walk<'a> {
     }
 
     #[cold]
-    fn count_unrouted(&self, messages: u64) {
+    pub(super) fn count_unrouted(&self, messages: u64) {
         match self.counts {
             Some(counts) => counts.unrouted(messages),
             None => _ = self.topic.unrouted.fetch_add(messages, Ordering::Relaxed),
@@ -165,8 +165,18 @@ impl<'a> Walk<'a> {
         delivery.finish()
     }
 
+    /// Calls the inline handlers, when every mailbox has the message. The references stay the caller's.
+    pub(super) fn call_handlers(&self, reached: &[Reached], message: &Message) -> Report {
+        // SAFETY: another name for the caller's reference: the fan-out gives back none unless it finishes.
+        let mut delivery = Fanout::new(self, unsafe { std::ptr::read(message) });
+        for reached in reached {
+            delivery.call_inline(reached);
+        }
+        delivery.report
+    }
+
     /// The bus's own messages get here however deep they are nested: into mailboxes, but no handler deeper.
-    fn may_nest(&self) -> bool {
+    pub(super) fn may_nest(&self) -> bool {
         let may = frames::depth() < frames::NESTING_MAX;
         if !may {
             self.topic.exchange.nested_too_deep.fetch_add(1, Ordering::Relaxed);
@@ -174,7 +184,7 @@ impl<'a> Walk<'a> {
         may
     }
 
-    fn patience(&self) -> Patience {
+    pub(super) fn patience(&self) -> Patience {
         match self.may_wait() {
             true => Patience::new(true),
             false => Patience::none(),

@@ -4,7 +4,9 @@ use super::reality::{Handle, SUBS_MAX, World};
 use super::script::{Act, Ending, FilterSpec, Kind, Mode, Policy, Script, TOPICS};
 use super::state::{Key, Sub, Type};
 use futures_core::Stream as _;
-use stasis_bus::{Delivery, Dispatch, Handled, Message, Refusal, Report, Stream, Subscription, WaitError};
+use stasis_bus::{
+    BatchReport, Delivery, Dispatch, Handled, Message, Refusal, Report, Stream, Subscription, WaitError,
+};
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -85,7 +87,11 @@ fn carry_out(world: &Arc<World>, act: Act) {
         }
         Act::PublishWith { topic, kind } => publish_with(world, topic, kind),
         Act::Flood { topic, kind, count } => {
-            (0..count % 64).take_while(|_| world.spend()).for_each(|_| publish_new(world, topic, kind));
+            let count = (0..count % 64).take_while(|_| world.spend()).count();
+            match count % 2 == 1 && world.model().only_queues(topic % TOPICS) {
+                true => publish_batch(world, topic, kind, count),
+                false => (0..count).for_each(|_| publish_new(world, topic, kind)),
+            }
         }
         Act::Subscribe { topic, mode, filter, capacity, policy, reaction } => {
             // Mostly small ones: they overflow.
@@ -139,8 +145,47 @@ fn publish(world: &Arc<World>, topic: u8, kind: Kind, message: Message, key: Key
         return;
     }
     world.model().publish(topic % TOPICS, key, Type::Of(kind), None);
-    let report = handle.publish(message);
+    let report = match world.publisher(topic, &handle) {
+        // Nested in a publish of the same publisher, there is none to be had.
+        None => handle.publish(message),
+        Some(mut publisher) => {
+            let report = publisher.publish(message);
+            world.keep_publisher(topic, publisher);
+            report
+        }
+    };
     world.model().published(Some(report));
+}
+
+/// Where nothing but queues is reached, a batch is so many publishes.
+fn publish_batch(world: &Arc<World>, topic: u8, kind: Kind, count: usize) {
+    let Some(handle) = world.topic(topic) else { return };
+    let made: Vec<_> = (0..count).map(|_| world.message(kind)).collect();
+    let mut due = BatchReport::default();
+    match kind {
+        Kind::Declined => due.declined = count as u64,
+        _ => due.messages = count as u64,
+    }
+    for (_, key) in made.iter().filter(|_| kind != Kind::Declined) {
+        let one = world.model().publish_queued(topic % TOPICS, *key, Type::Of(kind));
+        due.unreached += u64::from(one.accepted == 0);
+        due.accepted += u64::from(one.accepted);
+        due.filtered += u64::from(one.filtered);
+        due.dropped += u64::from(one.dropped);
+        due.over_capacity += u64::from(one.over_capacity);
+    }
+    let messages = made.into_iter().map(|(message, _)| message).collect();
+    let report = match world.publisher(topic, &handle) {
+        None => handle.publish_batch(messages),
+        Some(mut publisher) => {
+            let report = publisher.publish_batch(messages);
+            world.keep_publisher(topic, publisher);
+            report
+        }
+    };
+    if report != due {
+        world.model().wrong.get_or_insert(format!("a batch said {report:?}; due was {due:?}"));
+    }
 }
 
 fn assert_refused(world: &World, report: Report, refusal: Option<Refusal>) {

@@ -4,7 +4,7 @@ use super::script::{FilterSpec, Kind, Policy, Reaction, Script, TOPICS};
 use super::state::{Key, Model, Seen};
 use stasis_bus::{
     AmiEvent, Bus, Change, Delivery, EndReason, Formatters, Forward, Grow, Message, MessageType, Overflow,
-    Received, Stream, Subscription, SubscriptionBuilder, SubscriptionChange, Topic,
+    Publisher, Received, Stream, Subscription, SubscriptionBuilder, SubscriptionChange, Topic,
 };
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -37,6 +37,9 @@ pub(crate) struct Handle {
 pub(crate) struct Real {
     pub(crate) bus: Option<Bus>,
     topics: [Option<Topic>; TOPICS as usize],
+    /// Every second topic is published on by one.
+    publishers: [Option<Publisher>; TOPICS as usize],
+    publishing: [bool; TOPICS as usize],
     pub(crate) subs: Vec<Handle>,
     pub(crate) forwards: Vec<Option<(u8, u8, Forward)>>,
     next_value: u64,
@@ -110,8 +113,31 @@ impl World {
     }
 
     pub(crate) fn drop_topic(&self, number: u8) {
-        let gone = self.real().topics[usize::from(number % TOPICS)].take();
+        let at = usize::from(number % TOPICS);
+        let mut real = self.real();
+        let gone = (real.topics[at].take(), real.publishers[at].take());
+        drop(real);
         drop(gone);
+    }
+
+    /// The publisher of that topic, if it has one and it is not publishing.
+    pub(crate) fn publisher(&self, number: u8, topic: &Topic) -> Option<Publisher> {
+        let at = usize::from(number % TOPICS);
+        let mut real = self.real();
+        if at % 2 == 0 || std::mem::replace(&mut real.publishing[at], true) {
+            return None;
+        }
+        Some(real.publishers[at].take().unwrap_or_else(|| topic.publisher()))
+    }
+
+    /// Gives it back, unless its topic was dropped meanwhile.
+    pub(crate) fn keep_publisher(&self, number: u8, publisher: Publisher) {
+        let at = usize::from(number % TOPICS);
+        let mut real = self.real();
+        real.publishing[at] = false;
+        if real.topics[at].is_some() {
+            real.publishers[at] = Some(publisher);
+        }
     }
 
     pub(crate) fn kind(&self, kind: Kind) -> &MessageType<Value> {

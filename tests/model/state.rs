@@ -319,6 +319,18 @@ impl Model {
         });
     }
 
+    /// Whether a message on `topic` reaches no handler that a publish would call.
+    pub(crate) fn only_queues(&self, topic: u8) -> bool {
+        let calls = |id: usize| matches!(self.subs[id].mode, Mode::Inline | Mode::Serial);
+        !self.is_too_deep() && !self.standing(&self.reach(topic), None).into_iter().any(calls)
+    }
+
+    /// A publish that calls nobody.
+    pub(crate) fn publish_queued(&mut self, topic: u8, key: Key, kind: Type) -> Report {
+        self.publish(topic, key, kind, None);
+        self.frames.pop().map(|frame| frame.report).unwrap_or_default()
+    }
+
     /// A publish has returned; `report` is what it said, if it says anything.
     pub(crate) fn published(&mut self, report: Option<Report>) {
         let Some(mut frame) = self.frames.pop() else { return self.fail("a publish too many".to_owned()) };

@@ -1,0 +1,64 @@
+//! Several items in one claim.
+
+use super::Ring;
+use super::ring::{back_off, slot};
+use super::word::State;
+use crate::sync::atomic::Ordering;
+use std::num::NonZeroUsize;
+
+/// At most so many slots are claimed at once: until the last one is written, the owner may have to wait for us.
+pub(crate) const CLAIM_MAX: usize = if cfg!(bus_loom) { 2 } else { 64 };
+
+/// How a push of several items ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum PushSeveral {
+    /// So many of the first are in, from index `first` on. With `turn` the caller has the turn and passes it on.
+    Accepted { turn: bool, first: u64, count: usize },
+    /// There seems to be no room in the slots: [`push`](Ring::push) of one decides what that means.
+    NoRoom,
+    /// The ring was closed.
+    Closed,
+}
+
+impl Ring {
+    /// Puts as many of `items` in as there is room for, at most [`CLAIM_MAX`], in their order. Between the claim and the
+    /// last write nothing runs but stores. Items go into slots only: what is full, or spilling, is for a push of one.
+    pub(crate) fn push_several(&self, items: &[NonZeroUsize]) -> PushSeveral {
+        let producers = &*self.producers;
+        let slots = self.slots();
+        let wanted = items.len().min(CLAIM_MAX);
+        let mut tries = 0;
+        loop {
+            let seen = producers.tail.read();
+            if seen.is_closed() {
+                return PushSeveral::Closed;
+            }
+            let count = if seen.is_spilling() { 0 } else { self.room_for(seen, wanted) };
+            if count == 0 {
+                return PushSeveral::NoRoom;
+            }
+            if producers.tail.claim_several(seen, count as u64) {
+                for (index, item) in (seen.index()..).zip(&items[..count]) {
+                    // ORDERING(ring.slot): Release; pairs with the owner's Acquire, as in `push`. In order, so that the
+                    // owner can take the first ones while we write the others.
+                    slot(slots, index, producers.mask).store(item.get(), Ordering::Release);
+                }
+                return PushSeveral::Accepted { turn: seen.is_idle(), first: seen.index(), count };
+            }
+            back_off(&mut tries);
+        }
+    }
+
+    /// How many of `wanted` items fit into the slots. The real head is read only if the cached one leaves too little.
+    fn room_for(&self, seen: State, wanted: usize) -> usize {
+        // Signed: a head read later than a stale tail may be ahead of it; then the claim fails.
+        let capacity = self.producers.capacity as i64;
+        let room =
+            |head: u64| (capacity - seen.index().wrapping_sub(head) as i64).clamp(0, capacity) as usize;
+        // ORDERING(ring.head): Acquire; pairs with the Release in `refresh_head`, as in `has_room`: our writes into the
+        // slots come after the owner emptied them.
+        let known = room(self.producers.cached_head.load(Ordering::Acquire));
+        if known >= wanted { wanted } else { room(self.refresh_head()).min(wanted) }
+    }
+}
