@@ -4,6 +4,7 @@ mod dedicated;
 mod gate;
 mod latch;
 mod mailbox;
+mod marks;
 mod message;
 mod ring;
 mod room;
@@ -15,9 +16,10 @@ mod waker;
 use crate::dispatch::fence::Fence;
 use crate::dispatch::pool::{Pool, PoolConfig};
 use crate::dispatch::threads::Threads;
-use crate::mailbox::{Arrival, Consumer, Ending, Handler, Mailbox, Overflow, Profile};
+use crate::mailbox::{Arrival, Consumer, Ending, Handler, Limits, Mailbox, Overflow, Profile};
 use crate::message::kind::{Draft, Environment};
 use crate::message::{Message, MessageType};
+use crate::queue::Marks;
 use crate::sync::time::Clock;
 use crate::sync::{Arc, UnsafeCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -114,6 +116,9 @@ fn pool() -> Arc<Pool> {
     })
 }
 
+/// No ring gets that far.
+const NO_MARKS: Marks = Marks { high: u64::MAX, low: 0 };
+
 fn ending() -> Ending {
     let farewell = kind::<()>();
     Ending { farewell: Box::new(move |_| farewell.message(())), on_end: None, forget: Box::new(|| {}) }
@@ -121,7 +126,8 @@ fn ending() -> Ending {
 
 /// A mailbox of no topic, without a handler.
 fn bare_mailbox(overflow: Overflow, capacity: usize, consumer: Consumer) -> Arc<Mailbox> {
-    Arc::new(Mailbox::new(profile(), overflow, capacity, consumer, Arc::new(Clock::manual())))
+    let limits = Limits { capacity, overflow, marks: NO_MARKS, on_water_mark: None };
+    Arc::new(Mailbox::new(profile(), limits, consumer, Arc::new(Clock::manual())))
 }
 
 /// A mailbox of no topic. It holds itself, as those that pools run do.

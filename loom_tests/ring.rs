@@ -1,8 +1,8 @@
 //! The ring: T2 and T3 of the protocol, and T5 with eviction. Whoever gets the turn runs the owner's side at once, so
 //! ownership moves between all threads of a model, and the owner's data is plain: only the turn orders it.
 
-use super::{Plain, Witness, explore};
-use crate::queue::{Close, Group, Push, PushSeveral, Ring, Shape, Taken, WhenFull};
+use super::{NO_MARKS, Plain, Witness, explore};
+use crate::queue::{Close, Group, Marks, Push, PushSeveral, Ring, Shape, Taken, WhenFull};
 use crate::sync::{Arc, thread};
 use loom::thread::spawn;
 use std::num::NonZeroUsize;
@@ -13,6 +13,7 @@ const GROWS: WhenFull = WhenFull::Spill { limit: 100 };
 struct Post {
     ring: Ring,
     when_full: WhenFull,
+    marks: Marks,
     /// The contents of the items: plain, so that handing an item over has to order them.
     letters: Vec<Plain<bool>>,
     log: Plain<Log>,
@@ -25,6 +26,8 @@ struct Log {
     got: Vec<(u64, usize)>,
     missed: u64,
     ends: u32,
+    /// How often the low mark was passed.
+    lows: u32,
 }
 
 /// What one producer knows afterwards: index and item of what was accepted, in its order.
@@ -34,6 +37,8 @@ struct Sent {
     evicted: Vec<usize>,
     full: u32,
     closed: u32,
+    /// How often the high mark was passed.
+    highs: u32,
 }
 
 static BUSY: Witness = Witness::new();
@@ -43,9 +48,14 @@ static SEVERAL: Witness = Witness::new();
 
 impl Post {
     fn new(capacity: usize, when_full: WhenFull) -> Arc<Self> {
+        Self::with_marks(capacity, when_full, NO_MARKS)
+    }
+
+    fn with_marks(capacity: usize, when_full: WhenFull, marks: Marks) -> Arc<Self> {
         Arc::new(Self {
-            ring: Ring::new(Shape { capacity, evicting: when_full == WhenFull::Evict }),
+            ring: Ring::new(Shape { capacity, evicting: when_full == WhenFull::Evict, marks }),
             when_full,
+            marks,
             letters: (0..8).map(|_| Plain::new(false)).collect(),
             log: Plain::new(Log::default()),
         })
@@ -106,7 +116,9 @@ impl Post {
         let item = NonZeroUsize::new(letter + 1).unwrap();
         loop {
             match self.ring.push(item, self.when_full) {
-                Push::Accepted { turn, index, spilled } => {
+                Push::Accepted { turn, index, spilled, high } => {
+                    assert!(high.is_none_or(|depth| depth >= self.marks.high));
+                    sent.highs += u32::from(high.is_some());
                     if spilled {
                         SPILLED.see();
                     }
@@ -147,7 +159,7 @@ impl Post {
     fn own(&self) {
         let mut group = Group::default();
         // SAFETY: the caller has the turn.
-        while match unsafe { self.ring.take(&mut group, usize::MAX) } {
+        while match unsafe { self.take(&mut group) } {
             Taken::Some { first, missed } => self.receive(&mut group, first, missed),
             Taken::Busy => {
                 BUSY.see();
@@ -158,6 +170,19 @@ impl Post {
             Taken::Empty(empty) => !unsafe { self.ring.set_idle(empty) },
             Taken::End { missed } => self.end(missed),
         } {}
+    }
+
+    /// # Safety
+    ///
+    /// The caller has the turn.
+    unsafe fn take(&self, group: &mut Group) -> Taken {
+        // SAFETY: as the caller says.
+        let taken = unsafe { self.ring.take(group, usize::MAX) };
+        if let Some(left) = group.passed_low() {
+            assert!(left <= self.marks.low);
+            self.log.write(|log| log.lows += 1);
+        }
+        taken
     }
 
     fn receive(&self, group: &mut Group, first: u64, missed: u64) -> bool {
@@ -204,7 +229,9 @@ impl Post {
 
     fn check_idle(&self, senders: &[Sent]) {
         self.check(senders);
-        assert!(self.ring.is_idle() && self.ring.depth() == 0);
+        assert!(self.ring.is_idle() && self.ring.depth() == 0 && !self.ring.is_congested());
+        let highs: u32 = senders.iter().map(|sent| sent.highs).sum();
+        assert_eq!(self.log.read(|log| log.lows), highs, "they alternate, and the last is low");
         assert_eq!(self.log.read(|log| log.ends), 0);
     }
 
@@ -491,4 +518,61 @@ fn batch_against_eviction() {
         post.check_idle(&sent);
     });
     assert!(SEVERAL.was_seen() && EVICTED.was_seen());
+}
+
+/// Producers pass the high mark while the owner passes the low one: as often, and in the end the ring is calm.
+#[test]
+fn marks_against_take() {
+    static PASSED: Witness = Witness::new();
+    static TWICE: Witness = Witness::new();
+    explore(2, || {
+        let post = Post::with_marks(2, WhenFull::Refuse, Marks { high: 2, low: 1 });
+        let sent = two(&post, &[0, 1], &[4, 5]);
+        match sent.iter().map(|sent| sent.highs).sum() {
+            0 => {}
+            1 => PASSED.see(),
+            _ => TWICE.see(),
+        }
+        post.check_idle(&sent);
+    });
+    assert!(PASSED.was_seen() && TWICE.was_seen());
+}
+
+/// The same through a spill, above the capacity.
+#[test]
+fn marks_in_a_spill() {
+    static PASSED: Witness = Witness::new();
+    explore(2, || {
+        let post = Post::with_marks(1, GROWS, Marks { high: 2, low: 0 });
+        let sent = two(&post, &[0, 1], &[4, 5]);
+        if sent.iter().any(|sent| sent.highs > 0) {
+            PASSED.see();
+        }
+        post.check_idle(&sent);
+    });
+    assert!(PASSED.was_seen());
+}
+
+/// Nobody takes: of two producers one passes the mark.
+#[test]
+fn mark_is_passed_by_one_producer() {
+    explore(4, || {
+        let post = Post::with_marks(4, WhenFull::Refuse, Marks { high: 3, low: 0 });
+        let mut first = Sent::default();
+        assert!(post.write(0, &mut first), "the turn is ours until we run it");
+        let producers = [1, 4].map(|letter| {
+            let post = post.clone();
+            spawn(move || {
+                let mut sent = Sent::default();
+                assert!(!post.write(letter, &mut sent));
+                sent
+            })
+        });
+        let mut sent: Vec<_> = producers.into_iter().map(|producer| producer.join().unwrap()).collect();
+        assert!(post.ring.is_congested());
+        assert_eq!(sent.iter().map(|sent| sent.highs).sum::<u32>(), 1);
+        post.own();
+        sent.push(first);
+        post.check_idle(&sent);
+    });
 }

@@ -100,7 +100,7 @@ fn waiting_publisher_is_woken_from_a_spill() {
         let mailbox = full(&handled);
         let beyond = kind().message(2u8).into_word();
         let offered = mailbox.offer_patiently(beyond, &mut Patience::none(), || {});
-        assert_eq!(offered, Offer::Accepted { turn: false, over_capacity: true });
+        assert_eq!(offered, Offer::Accepted { turn: false, over_capacity: true, crossed: false });
         let theirs = mailbox.clone();
         let publisher = spawn(move || offer(&theirs));
         assert_eq!(run(&mailbox), After::Idle);

@@ -134,6 +134,15 @@ pub enum SubscribeError {
         /// What it may be.
         allowed: RangeInclusive<usize>,
     },
+    /// The water marks are no two numbers in order, or the mailbox never holds so much.
+    WaterMarks {
+        /// The high one.
+        high: usize,
+        /// The low one.
+        low: usize,
+        /// What the high one may be at most: the capacity, and how far it may grow beyond it.
+        most: usize,
+    },
     /// A filter names a type of another bus.
     ForeignType(String),
     /// This finishing call cannot make that dispatch: `start` is for Serial, Pool and Dedicated, `inline` and `stream`
@@ -175,6 +184,11 @@ impl fmt::Display for SubscribeError {
             Self::Capacity { value, allowed } => {
                 write!(f, "capacity is {value}; allowed are {} to {}", allowed.start(), allowed.end())
             }
+            Self::WaterMarks { high, low, most } => write!(
+                f,
+                "water marks are {high} (high) and {low} (low); allowed are 1 to {most} for the high one and less \
+                 than that for the low one"
+            ),
             Self::ForeignType(name) => {
                 write!(f, "message type {name:?} belongs to another bus; get it from the bus of this topic")
             }

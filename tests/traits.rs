@@ -57,6 +57,8 @@ fn plain_data_is_plain() {
     plain::<SubscriptionStats>();
     plain::<Delay>();
     plain::<Lost>();
+    plain::<WaterMark>();
+    plain::<Crossing>();
 }
 
 #[test]

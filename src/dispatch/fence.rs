@@ -16,6 +16,8 @@ pub enum PanicPlace {
     OnEnd,
     /// The drop of a handler, after the subscription's final message.
     HandlerDrop,
+    /// A callback that hears of water marks.
+    WaterMark,
     /// A waker of a stream.
     Waker,
     /// A formatter of a message type.

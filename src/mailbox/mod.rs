@@ -5,6 +5,7 @@
 //! | [`policy`] | how a subscription is dispatched, and what happens when its mailbox is full |
 //! | [`filter`] | which messages it wants, as data |
 //! | [`entry`] | what a ring slot holds: a message, or an envelope with a waiter |
+//! | [`marks`] | congestion: who hears that a water mark was passed |
 //! | [`offer`] | the publisher's side: into the ring, or why not |
 //! | [`losses`] | what was lost, by reason, and what nobody was told of yet |
 //! | `several` | the same for messages of a batch |
@@ -21,6 +22,7 @@ pub(crate) mod entry;
 pub(crate) mod filter;
 pub(crate) mod inline;
 mod losses;
+pub(crate) mod marks;
 pub(crate) mod offer;
 pub(crate) mod policy;
 pub(crate) mod reader;
@@ -33,7 +35,10 @@ pub(crate) use ending::{Ending, OnEnd};
 pub(crate) use entry::{Entry, Receipt, SyncOutcome};
 pub use filter::Filter;
 pub(crate) use inline::{Inline, InlineHandler};
+pub use marks::{Crossing, WaterMark};
+pub(crate) use marks::{OnWaterMark, default_marks};
 pub(crate) use offer::{Offer, Patience};
+pub(crate) use policy::Limits;
 pub use policy::{Dispatch, Grow, OnPanic, Overflow};
 pub(crate) use reader::{Next, Reader};
 pub(crate) use run::Handler;
@@ -50,6 +55,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::sync::time::Clock;
 use crate::sync::{Arc, UnsafeCell, WakerCell};
 use losses::{Loss, Losses};
+use marks::Congestion;
 use room::Room;
 
 /// One message on its way into user code.
@@ -103,6 +109,7 @@ pub(crate) struct Mailbox {
     clock: Arc<Clock>,
     delay: DelaySample,
     losses: Losses,
+    congestion: Congestion,
     over_capacity: AtomicU64,
     panics: AtomicU64,
     room: Room,
@@ -120,16 +127,12 @@ pub(crate) struct Mailbox {
 unsafe impl Sync for Mailbox {}
 
 impl Mailbox {
-    pub(crate) fn new(
-        profile: Profile,
-        overflow: Overflow,
-        capacity: usize,
-        consumer: Consumer,
-        clock: Arc<Clock>,
-    ) -> Self {
+    pub(crate) fn new(profile: Profile, limits: Limits, consumer: Consumer, clock: Arc<Clock>) -> Self {
+        let Limits { overflow, capacity, marks, on_water_mark } = limits;
         let evicting = matches!(overflow, Overflow::DropOldest);
         Self {
-            ring: Ring::new(Shape { capacity, evicting }),
+            ring: Ring::new(Shape { capacity, evicting, marks }),
+            congestion: Congestion::new(on_water_mark),
             overflow,
             consumer,
             profile,
@@ -212,7 +215,19 @@ impl Mailbox {
         {
             self.losses.count(Loss::Evicted, missed);
         }
+        if let Taken::Some { first, .. } = taken {
+            self.make_room(first + group.len() as u64);
+        }
+        if let Some(left) = group.passed_low() {
+            self.congestion.passed(Crossing::Low, left);
+        }
         taken
+    }
+
+    /// Somebody passed a water mark, and has nothing half done any more: tells who wants to know. User code.
+    #[cold]
+    pub(crate) fn tell_crossings(&self) {
+        self.panics.fetch_add(self.congestion.tell(&self.profile), Ordering::Relaxed);
     }
 
     pub(crate) fn profile(&self) -> &Profile {
@@ -264,6 +279,8 @@ impl Mailbox {
         stats.capacity = self.ring.capacity();
         stats.lost = self.lost();
         stats.missed = stats.lost.total();
+        stats.high_crossings = self.congestion.high_crossings();
+        stats.congested = self.ring.is_congested();
         stats.over_capacity = self.over_capacity.load(Ordering::Relaxed);
         stats.panics = self.panics.load(Ordering::Relaxed);
         stats.delay = self.delay.read();

@@ -2,6 +2,7 @@
 
 use super::entry::Entry;
 use super::losses::Loss;
+use super::marks::Crossing;
 use super::room::{Attempt, NoRoom};
 use super::{Consumer, Grow, Mailbox, OVERFLOWED, Overflow};
 use crate::dispatch::fence::PanicPlace;
@@ -21,8 +22,9 @@ const EVICT_SPINS: u64 = if cfg!(bus_loom) { 0 } else { 64 };
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum Offer {
-    /// In. With `turn` the caller sees to it that the mailbox is run.
-    Accepted { turn: bool, over_capacity: bool },
+    /// In. With `turn` the caller sees to it that the mailbox is run, with `crossed` that [`Mailbox::tell_crossings`] is
+    /// called when nothing is half done.
+    Accepted { turn: bool, over_capacity: bool, crossed: bool },
     /// Refused by the policy, and counted. The reference is the caller's again.
     Dropped,
     /// The same, and the subscription ends by it. With `turn` the caller sees to it that the mailbox is run.
@@ -70,7 +72,7 @@ impl Mailbox {
     #[inline]
     pub(crate) fn offer(&self, word: NonZeroUsize, evicted: &mut Vec<Entry>) -> Offer {
         match self.ring.push(word, self.when_full()) {
-            Push::Accepted { turn, index, .. } => self.accepted_at(index, turn, false),
+            Push::Accepted { turn, index, high, .. } => self.accepted_at(index, turn, false, high),
             Push::Full { .. } => self.offer_full(word, evicted),
             Push::Closed => Offer::CLOSED,
         }
@@ -92,9 +94,10 @@ impl Mailbox {
     }
 
     #[inline]
-    fn accepted_at(&self, index: u64, turn: bool, over_capacity: bool) -> Offer {
+    fn accepted_at(&self, index: u64, turn: bool, over_capacity: bool, high: Option<u64>) -> Offer {
         self.delay.accepted(index, || self.clock.monotonic_ns());
-        Offer::Accepted { turn, over_capacity }
+        let crossed = high.is_some_and(|depth| self.congestion.passed(Crossing::High, depth));
+        Offer::Accepted { turn, over_capacity, crossed }
     }
 
     #[cold]
@@ -127,7 +130,9 @@ impl Mailbox {
     fn offer_evicting(&self, word: NonZeroUsize, evicted: &mut Vec<Entry>) -> Offer {
         for tries in 0_u64.. {
             let head = match self.ring.push(word, WhenFull::Evict) {
-                Push::Accepted { turn, index, .. } => return self.accepted_at(index, turn, false),
+                Push::Accepted { turn, index, high, .. } => {
+                    return self.accepted_at(index, turn, false, high);
+                }
                 Push::Closed => return Offer::CLOSED,
                 Push::Full { head } => head,
             };
@@ -157,7 +162,7 @@ impl Mailbox {
             return self.offer_beyond(word);
         }
         match self.ring.push(word, WhenFull::Refuse) {
-            Push::Accepted { turn, index, .. } => return self.accepted_at(index, turn, false),
+            Push::Accepted { turn, index, high, .. } => return self.accepted_at(index, turn, false, high),
             Push::Closed => return Offer::CLOSED,
             Push::Full { .. } => {}
         }
@@ -167,7 +172,9 @@ impl Mailbox {
         let Ok(_waiting) = waits::begin(&[self.profile.id]) else { return self.offer_beyond(word) };
         let enough = self.ring.capacity().div_ceil(2);
         let waited = self.room.wait(deadline, enough, || match self.ring.push(word, WhenFull::Refuse) {
-            Push::Accepted { turn, index, .. } => Attempt::Done(self.accepted_at(index, turn, false)),
+            Push::Accepted { turn, index, high, .. } => {
+                Attempt::Done(self.accepted_at(index, turn, false, high))
+            }
             Push::Closed => Attempt::Done(Offer::CLOSED),
             Push::Full { head } => Attempt::FullAt(head),
         });
@@ -184,11 +191,11 @@ impl Mailbox {
     /// Beyond the capacity rather than waiting.
     fn offer_beyond(&self, word: NonZeroUsize) -> Offer {
         match self.ring.push(word, self.spill(Grow::default())) {
-            Push::Accepted { turn, index, spilled } => {
+            Push::Accepted { turn, index, spilled, high } => {
                 if spilled {
                     self.over_capacity.fetch_add(1, Ordering::Relaxed);
                 }
-                self.accepted_at(index, turn, spilled)
+                self.accepted_at(index, turn, spilled, high)
             }
             Push::Closed => Offer::CLOSED,
             Push::Full { .. } => self.refuse(Loss::Refused),

@@ -1,5 +1,7 @@
 //! How a subscription is dispatched, and what happens when its mailbox is full.
 
+use super::marks::OnWaterMark;
+use crate::queue::Marks;
 use std::fmt;
 use std::time::Duration;
 
@@ -141,4 +143,12 @@ impl Default for Overflow {
     fn default() -> Self {
         Self::Grow(Grow::default())
     }
+}
+
+/// How much a mailbox holds, and what follows from it.
+pub(crate) struct Limits {
+    pub(crate) capacity: usize,
+    pub(crate) overflow: Overflow,
+    pub(crate) marks: Marks,
+    pub(crate) on_water_mark: Option<OnWaterMark>,
 }

@@ -50,6 +50,14 @@ struct Place {
     ending: Option<Ending>,
 }
 
+/// Foreign code, for when the lock is gone.
+#[derive(Default)]
+struct AfterRead {
+    released: Option<Entry>,
+    crossed: bool,
+    ended: Option<Forget>,
+}
+
 impl Reader {
     pub(crate) fn new(mailbox: Arc<Mailbox>, ending: Ending) -> Self {
         let place = Place { group: Group::default(), seq: 0, missed: 0, last: None, ending: Some(ending) };
@@ -85,54 +93,64 @@ impl Reader {
 
     /// True: whoever claims next wakes the reader.
     fn set_idle(&self) -> bool {
+        let (idle, crossed) = self.try_idle();
+        if crossed {
+            self.mailbox.tell_crossings();
+        }
+        idle
+    }
+
+    /// Also whether a water mark was passed.
+    fn try_idle(&self) -> (bool, bool) {
         let mut place = self.place.lock();
         if !place.group.is_empty() {
-            return false;
+            return (false, false);
         }
         // SAFETY: the lock makes us the only reader; nothing was taken in between.
-        unsafe {
+        let idle = unsafe {
             match self.mailbox.take(&mut place.group, 1) {
                 Taken::Empty(empty) => self.mailbox.ring.set_idle(empty),
                 Taken::Some { first, missed } => {
                     place.came(first, missed);
-                    self.mailbox.make_room(first + 1);
                     false
                 }
                 Taken::Busy | Taken::End { .. } => false,
             }
-        }
+        };
+        (idle, place.group.passed_low().is_some())
     }
 
     /// Reads one item, if one is there. Having come again, the reader has handled the last one.
     pub(crate) fn next(&self) -> Next {
-        let mut released = None;
-        let (next, ended) = self.read(&mut released);
-        // Foreign drops, and the end, outside the lock.
-        if let Some(last) = released {
+        let mut after = AfterRead::default();
+        let next = self.read(&mut after);
+        if let Some(last) = after.released {
             last.handled();
         }
-        if let Some(forget) = ended {
+        if after.crossed {
+            self.mailbox.tell_crossings();
+        }
+        if let Some(forget) = after.ended {
             self.end(forget);
         }
         next
     }
 
-    fn read(&self, released: &mut Option<Entry>) -> (Next, Option<Forget>) {
+    fn read(&self, after: &mut AfterRead) -> Next {
         let mut place = self.place.lock();
-        *released = place.last.take();
+        after.released = place.last.take();
         if place.group.is_empty() {
             // SAFETY: the lock makes us the only reader.
-            match unsafe { self.mailbox.take(&mut place.group, GROUP) } {
-                Taken::Some { first, missed } => {
-                    place.came(first, missed);
-                    self.mailbox.make_room(first + place.group.len() as u64);
-                }
-                Taken::Busy => return (Next::Soon, None),
-                Taken::Empty(_) => return (Next::Nothing, None),
-                Taken::End { missed } => return self.read_end(&mut place, missed),
+            let taken = unsafe { self.mailbox.take(&mut place.group, GROUP) };
+            after.crossed = place.group.passed_low().is_some();
+            match taken {
+                Taken::Some { first, missed } => place.came(first, missed),
+                Taken::Busy => return Next::Soon,
+                Taken::Empty(_) => return Next::Nothing,
+                Taken::End { missed } => return self.read_end(&mut place, missed, &mut after.ended),
             }
         }
-        (self.read_one(&mut place).map_or(Next::Nothing, Next::Item), None)
+        self.read_one(&mut place).map_or(Next::Nothing, Next::Item)
     }
 
     fn read_one(&self, place: &mut Place) -> Option<Item> {
@@ -149,17 +167,17 @@ impl Reader {
         Some(Item { message, told: Told { missed, seq, end: None } })
     }
 
-    fn read_end(&self, place: &mut Place, evicted: u64) -> (Next, Option<Forget>) {
-        let Some(Ending { farewell, forget, .. }) = place.ending.take() else {
-            return (Next::Over, None);
-        };
+    fn read_end(&self, place: &mut Place, evicted: u64, ended: &mut Option<Forget>) -> Next {
+        let Some(Ending { farewell, forget, .. }) = place.ending.take() else { return Next::Over };
+        *ended = Some(forget);
         let told = self.mailbox.last_told(evicted + place.missed);
         let item = Item { message: farewell(self.mailbox.end_reason()), told };
-        (Next::Item(item), Some(forget))
+        Next::Item(item)
     }
 
     fn end(&self, forget: Forget) {
         forget();
+        self.mailbox.congestion.end(&self.mailbox.profile);
         self.mailbox.done.set(());
     }
 

@@ -52,11 +52,14 @@ impl Mailbox {
             }
             let most = if work.group == 0 { GROUP } else { work.group };
             // SAFETY: `run`'s caller has the turn.
-            match unsafe { self.take(&mut group, most) } {
+            let taken = unsafe { self.take(&mut group, most) };
+            if group.passed_low().is_some() {
+                self.tell_crossings();
+            }
+            match taken {
                 Taken::Some { first, missed } => {
                     let is_full = group.len() == self.ring.group_of(most);
                     handled = handled.saturating_add(group.len() as u32);
-                    self.make_room(first + group.len() as u64);
                     self.deliver(work, &mut group, first, missed);
                     // After a thin group nothing waits, as a rule, and the run ends by itself.
                     let late = is_full && pace.lap(&self.clock, &mut work.group) >= budget.nanoseconds;
@@ -154,6 +157,7 @@ impl Mailbox {
                 self.panics.fetch_add(panics, Ordering::Relaxed);
             }
         });
+        self.congestion.end(&self.profile);
         self.done.set(());
     }
 

@@ -11,12 +11,25 @@ pub(crate) struct Group {
     items: [usize; GROUP],
     next: usize,
     len: usize,
+    /// So many items were left when taking these passed the low mark.
+    low: Option<u64>,
 }
 
 impl Group {
     pub(super) fn clear(&mut self) {
         self.next = 0;
         self.len = 0;
+        self.low = None;
+    }
+
+    pub(super) fn set_low(&mut self, left: u64) {
+        self.low = Some(left);
+    }
+
+    /// `Some`: the take passed the low mark, and so many items were left.
+    #[inline]
+    pub(crate) fn passed_low(&self) -> Option<u64> {
+        self.low
     }
 
     pub(super) fn push(&mut self, item: usize) {

@@ -4,7 +4,7 @@
 //! everything that producers, the owner and whoever closes have to agree on:
 //!
 //! ```text
-//! tail = index (61 bits) | SPILL | CLOSED | IDLE          head = index (63 bits) | TAKEN
+//! tail = index (60 bits) | HIGH | SPILL | CLOSED | IDLE          head = index (63 bits) | TAKEN
 //! ```
 //!
 //! # The turn
@@ -50,6 +50,21 @@
 //! setting TAKEN on the very head it read. What the owner missed is the gap between the head it finds and the
 //! last one it left: exact, and in order, without a counter.
 //!
+//! # Congestion
+//!
+//! HIGH stands from the claim by which `high` items wait until the owner, having published a `head`, finds at most `low`
+//! of them left. Both are compare-exchanges of the word that holds the index, so they alternate, and each depth is that
+//! of its moment:
+//!
+//! | who | from | to | then |
+//! | --- | --- | --- | --- |
+//! | producer, index + 1 - head >= `high`, head read after the tail | (i, -, HIGH not set) | (i+1, -, HIGH) | passed high |
+//! | owner, index - c <= `low` | (i, -, HIGH) | (i, -, HIGH not set) | passed low |
+//!
+//! Below the mark a producer compares with `high` what it compares with the capacity otherwise, so that an index and a
+//! cached head tell it that there is room and nothing to pass. The owner learns of HIGH where it reads the tail anyway:
+//! after a full group, and before it sets IDLE, which therefore never stands together with HIGH.
+//!
 //! # Progress
 //!
 //! No locks on the way in. It is not lock-free in the strict sense: a producer stopped between its claim and its
@@ -58,15 +73,17 @@
 //! Sources: the bounded-ring layout and its cached consumer index are known from JCTools and the LMAX disruptor;
 //! the "busy" answer from tokio's block list.
 
+mod figures;
 mod group;
 mod rest;
 mod ring;
 mod several;
 mod shape;
+mod slots;
 mod word;
 
 pub(crate) use group::{GROUP, Group};
 pub(crate) use ring::{Push, Ring, Taken};
 pub(crate) use several::{CLAIM_MAX, PushSeveral};
-pub(crate) use shape::{Shape, WhenFull};
+pub(crate) use shape::{Marks, Shape, WhenFull};
 pub(crate) use word::Close;

@@ -2,7 +2,7 @@
 //! while nothing comes.
 
 use super::Ring;
-use super::ring::slot;
+use super::slots::slot;
 use crate::sync::atomic::Ordering;
 
 impl Ring {
@@ -17,10 +17,9 @@ impl Ring {
         let (next, in_spill) = self.consumer.position.with(|at| unsafe { ((*at).next, (*at).in_spill) });
         // Producers that take the oldest out move the head past our position, and may leave an empty slot there.
         let next = if self.producers.evicting { self.consumer.head.read() } else { next };
-        // ORDERING(ring.slots): Acquire; pairs with `install`.
-        let slots = self.producers.slots.load(Ordering::Acquire);
+        let slots = self.producers.slots.peek();
         // ORDERING(ring.spill): Relaxed, a hint; `look_closer` reads it again, with Acquire, against the Release in
-        // `push_spilling`.
+        // `spill_at`.
         in_spill
             || (!slots.is_null() && slot(slots, next, self.producers.mask).load(Ordering::Relaxed) != 0)
             || self.spill_from.load(Ordering::Relaxed) == next

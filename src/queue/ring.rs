@@ -2,11 +2,11 @@
 
 use super::group::{GROUP, Group};
 use super::shape::{Shape, WhenFull};
+use super::slots::{Slots, slot};
 use super::word::{Close, Head, State, Tail};
-use crate::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Backlog, CachePadded, UnsafeCell, hint};
 use std::num::NonZeroUsize;
-use std::ptr;
 
 /// A lost claim waits a little longer each time, up to this many tries.
 const BACKOFF_TRIES_MAX: u32 = if cfg!(bus_loom) { 0 } else { 16 };
@@ -19,8 +19,9 @@ const NEVER: u64 = u64::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum Push {
-    /// In, at `index`. With `turn` the caller has the turn and passes it on.
-    Accepted { turn: bool, index: u64, spilled: bool },
+    /// In, at `index`. With `turn` the caller has the turn and passes it on. `high`: it passed the high mark, and so many
+    /// items waited then.
+    Accepted { turn: bool, index: u64, spilled: bool, high: Option<u64> },
     /// No room; the oldest item waiting was at `head`.
     Full { head: u64 },
     /// The ring was closed.
@@ -59,24 +60,38 @@ pub(super) struct Position {
     /// One past the last index handed out: the gap from here to `next` was evicted.
     handed_out: u64,
     pub(super) in_spill: bool,
+    /// HIGH was seen, and nobody else clears it.
+    high: bool,
 }
 
 /// What producers share. `cached_head` saves them the owner's line.
 pub(super) struct Producers {
     pub(super) tail: Tail,
     pub(super) cached_head: AtomicU64,
-    pub(super) slots: AtomicPtr<AtomicUsize>,
+    pub(super) slots: Slots,
     pub(super) mask: usize,
     pub(super) capacity: u64,
+    high: u64,
+    /// What `high` leaves of the capacity for pushes that pass no mark.
+    calm: u64,
     pub(super) evicting: bool,
 }
 
 pub(super) struct Consumer {
     pub(super) head: Head,
     /// The owner's `handed_out`, for observers. Kept in evicting rings only.
-    seen: AtomicU64,
+    pub(super) seen: AtomicU64,
     pub(super) position: UnsafeCell<Position>,
-    deepest: AtomicU64,
+    pub(super) deepest: AtomicU64,
+    low: u64,
+}
+
+impl Producers {
+    /// With fewer than so many waiting, one more fits and passes no mark.
+    #[inline]
+    pub(super) fn bound(&self, seen: State) -> u64 {
+        if seen.is_high() { self.capacity } else { self.calm }
+    }
 }
 
 /// A bounded ring of non-zero words for many producers and one owner.
@@ -100,16 +115,19 @@ impl Ring {
             producers: CachePadded::new(Producers {
                 tail: Tail::new(),
                 cached_head: AtomicU64::new(0),
-                slots: AtomicPtr::new(ptr::null_mut()),
+                slots: Slots::none(),
                 mask: slots - 1,
                 capacity: shape.capacity as u64,
+                high: shape.marks.high,
+                calm: shape.marks.high.saturating_sub(1).min(shape.capacity as u64),
                 evicting: shape.evicting,
             }),
             consumer: CachePadded::new(Consumer {
                 head: Head::new(),
                 seen: AtomicU64::new(0),
-                position: UnsafeCell::new(Position { next: 0, handed_out: 0, in_spill: false }),
+                position: UnsafeCell::new(Position { next: 0, handed_out: 0, in_spill: false, high: false }),
                 deepest: AtomicU64::new(0),
+                low: shape.marks.low,
             }),
             spill_from: AtomicU64::new(NEVER),
             spill: Backlog::new(),
@@ -128,32 +146,33 @@ impl Ring {
                 return Push::Closed;
             }
             if seen.is_spilling() || !self.has_room(seen) {
-                match self.push_full(item, seen, when_full) {
+                match self.push_closely(item, seen, when_full) {
                     Some(outcome) => return outcome,
                     None => continue,
                 }
             }
             if producers.tail.claim(seen) {
                 slot(slots, seen.index(), producers.mask).store(item.get(), Ordering::Release);
-                return Push::Accepted { turn: seen.is_idle(), index: seen.index(), spilled: false };
+                return Push::Accepted {
+                    turn: seen.is_idle(),
+                    index: seen.index(),
+                    spilled: false,
+                    high: None,
+                };
             }
             back_off(&mut tries);
         }
     }
 
-    /// Room as far as the cached head tells; the real one is read only when that says full.
+    /// Room, and no mark to pass, as far as the cached head tells; the real one is read only when that says no.
     #[inline]
     fn has_room(&self, seen: State) -> bool {
+        let producers = &*self.producers;
+        let bound = producers.bound(seen) as i64;
         // ORDERING(ring.head): Acquire; pairs with the Release in `refresh_head`, and through it with the owner's
         // `publish`: our write into a slot comes after the owner emptied it.
-        let head = self.producers.cached_head.load(Ordering::Acquire);
-        self.fits(seen, head) || self.fits(seen, self.refresh_head())
-    }
-
-    /// Signed: a head read later than a stale tail may be ahead of it.
-    #[inline]
-    fn fits(&self, seen: State, head: u64) -> bool {
-        (seen.index().wrapping_sub(head) as i64) < self.producers.capacity as i64
+        let head = producers.cached_head.load(Ordering::Acquire);
+        waiting(seen, head) < bound || waiting(seen, self.refresh_head()) < bound
     }
 
     #[cold]
@@ -165,35 +184,40 @@ impl Ring {
         head
     }
 
-    /// The tail showed no room. `None`: the tail has moved on, look again.
+    /// There may be no room, or a mark to pass. `None`: the tail has moved on, look again.
     #[cold]
-    fn push_full(&self, item: NonZeroUsize, seen: State, when_full: WhenFull) -> Option<Push> {
+    fn push_closely(&self, item: NonZeroUsize, seen: State, when_full: WhenFull) -> Option<Push> {
+        let producers = &*self.producers;
         // Read after `seen`, and believed only while `seen` still stands.
         let head = self.consumer.head.read();
-        if !seen.is_spilling() && self.fits(seen, head) {
+        let depth = waiting(seen, head);
+        let limit = match when_full {
+            WhenFull::Spill { limit } => limit,
+            // While the spill stands, what finds room joins it: so the order is kept.
+            WhenFull::Refuse | WhenFull::Evict => producers.capacity,
+        };
+        if depth >= limit as i64 {
+            return (producers.tail.read() == seen).then_some(Push::Full { head });
+        }
+        let spilled = seen.is_spilling() || depth >= producers.capacity as i64;
+        let high = !seen.is_high() && depth + 1 >= producers.high as i64;
+        if !producers.tail.claim_setting(seen, spilled, high) {
             return None;
         }
-        let depth = seen.index().wrapping_sub(head) as i64;
-        match when_full {
-            WhenFull::Spill { limit } if depth < limit as i64 => self.push_spilling(item, seen),
-            // There is room, but the spill stands until it is used up: the order is kept by going there too.
-            WhenFull::Refuse if seen.is_spilling() && depth < self.producers.capacity as i64 => {
-                self.push_spilling(item, seen)
-            }
-            _ => (self.producers.tail.read() == seen).then_some(Push::Full { head }),
+        match spilled {
+            true => self.spill_at(item, seen),
+            false => slot(self.slots(), seen.index(), producers.mask).store(item.get(), Ordering::Release),
         }
+        let high = high.then_some(depth as u64 + 1);
+        Some(Push::Accepted { turn: seen.is_idle(), index: seen.index(), spilled, high })
     }
 
-    fn push_spilling(&self, item: NonZeroUsize, seen: State) -> Option<Push> {
-        if !self.producers.tail.claim_spilling(seen) {
-            return None;
-        }
+    fn spill_at(&self, item: NonZeroUsize, seen: State) {
         if !seen.is_spilling() {
             // ORDERING(ring.spill): Release; pairs with the owner's Acquire in `look_closer`.
             self.spill_from.store(seen.index(), Ordering::Release);
         }
         self.spill.push(item);
-        Some(Push::Accepted { turn: seen.is_idle(), index: seen.index(), spilled: true })
     }
 
     /// Takes the item at `head` out of a full ring. `None`: somebody else moved the head, or the oldest item is
@@ -251,8 +275,7 @@ impl Ring {
         if in_spill {
             return true;
         }
-        // ORDERING(ring.slots): Acquire; pairs with `install`.
-        let slots = self.producers.slots.load(Ordering::Acquire);
+        let slots = self.producers.slots.peek();
         !slots.is_null() && slot(slots, next, self.producers.mask).load(Ordering::Relaxed) != 0
     }
 
@@ -263,7 +286,7 @@ impl Ring {
             return Taken::Busy;
         }
         if group.is_empty() {
-            return match self.look_closer(at) {
+            return match self.look_closer(at, group) {
                 None => self.take_at(at, group, most),
                 Some(found) => found,
             };
@@ -271,13 +294,30 @@ impl Ring {
         let first = at.next - group.len() as u64;
         let missed = first - at.handed_out;
         self.hand_out(at);
+        if at.high {
+            self.look_for_low(at, group);
+        }
         Taken::Some { first, missed }
+    }
+
+    /// The ring is congested, as far as the owner knows. `head` was published, so that nobody finds it high by an old one.
+    fn look_for_low(&self, at: &mut Position, group: &mut Group) {
+        loop {
+            let seen = self.producers.tail.read();
+            let left = seen.index() - at.next;
+            if left > self.consumer.low {
+                return;
+            }
+            if self.producers.tail.clear_high(seen).is_some() {
+                at.high = false;
+                return group.set_low(left);
+            }
+        }
     }
 
     /// From the slots. False: a producer is taking the oldest out at this moment.
     fn take_written(&self, at: &mut Position, group: &mut Group, most: usize) -> bool {
-        // ORDERING(ring.slots): Acquire; pairs with `install`.
-        let slots = self.producers.slots.load(Ordering::Acquire);
+        let slots = self.producers.slots.peek();
         if slots.is_null() {
             return true;
         }
@@ -320,9 +360,15 @@ impl Ring {
 
     /// No item at our position: why? `None`: the ring is used up and the spill comes next.
     #[cold]
-    fn look_closer(&self, at: &mut Position) -> Option<Taken> {
-        let seen = self.producers.tail.read();
+    fn look_closer(&self, at: &mut Position, group: &mut Group) -> Option<Taken> {
+        let mut seen = self.producers.tail.read();
         if seen.index() == at.next {
+            if seen.is_high() {
+                // Changed meanwhile: come again.
+                let Some(low) = self.producers.tail.clear_high(seen) else { return Some(Taken::Busy) };
+                (seen, at.high) = (low, false);
+                group.set_low(0);
+            }
             return Some(match seen.is_closed() {
                 true => self.take_end(at),
                 false => Taken::Empty(Empty(seen)),
@@ -351,12 +397,14 @@ impl Ring {
     }
 
     /// Before the head moves, so that what comes into the room it makes is not counted with what left. A full group
-    /// hides more behind it: only then the tail is worth its line.
-    fn note_depth(&self, at: &Position, taken: usize, most: usize) {
-        let depth = match taken == most {
-            true => self.producers.tail.read().index() - (at.next - taken as u64),
-            false => taken as u64,
-        };
+    /// hides more behind it, and one of the size of the high mark may have passed it: only then the tail is worth its line.
+    fn note_depth(&self, at: &mut Position, taken: usize, most: usize) {
+        let mut depth = taken as u64;
+        if taken == most || depth >= self.producers.high {
+            let seen = self.producers.tail.read();
+            at.high = seen.is_high();
+            depth = seen.index() - (at.next - taken as u64);
+        }
         if depth > self.consumer.deepest.load(Ordering::Relaxed) {
             self.consumer.deepest.store(depth, Ordering::Relaxed);
         }
@@ -379,87 +427,18 @@ impl Ring {
         gone
     }
 
-    /// How many items wait. Exact when nothing moves.
-    pub(crate) fn depth(&self) -> u64 {
-        // In this order it is never more than what waited at the first look.
-        let tail = self.producers.tail.read().index();
-        tail.saturating_sub(self.consumer.head.read())
-    }
-
-    /// Items taken out by producers that the owner has not come to yet. Exact when nothing moves.
-    pub(crate) fn evicted_unseen(&self) -> u64 {
-        if !self.producers.evicting {
-            return 0;
-        }
-        let seen = self.consumer.seen.load(Ordering::Relaxed);
-        self.consumer.head.read().saturating_sub(seen)
-    }
-
-    /// The deepest the ring was seen by its owner, or is now.
-    pub(crate) fn high_water(&self) -> u64 {
-        self.consumer.deepest.load(Ordering::Relaxed).max(self.depth())
-    }
-
-    /// How many items were ever accepted.
-    pub(crate) fn accepted(&self) -> u64 {
-        self.producers.tail.read().index()
-    }
-
-    pub(crate) fn is_idle(&self) -> bool {
-        self.producers.tail.read().is_idle()
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.producers.tail.read().is_closed()
-    }
-
-    pub(crate) fn capacity(&self) -> u64 {
-        self.producers.capacity
-    }
-
     #[inline]
     pub(super) fn slots(&self) -> *mut AtomicUsize {
-        // ORDERING(ring.slots): Acquire; pairs with the AcqRel in `install`: the slots are seen zeroed.
-        let slots = self.producers.slots.load(Ordering::Acquire);
-        if slots.is_null() { self.install() } else { slots }
-    }
-
-    /// The first message makes the slots, so that an idle mailbox stays small. Two first messages race; one wins.
-    #[cold]
-    fn install(&self) -> *mut AtomicUsize {
-        let made: Box<[AtomicUsize]> = (0..=self.producers.mask).map(|_| AtomicUsize::new(0)).collect();
-        let made = Box::into_raw(made).cast::<AtomicUsize>();
-        // ORDERING(ring.slots): AcqRel; pairs with the Acquire loads above.
-        let raced =
-            self.producers.slots.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire);
-        match raced {
-            Ok(_) => made,
-            Err(winner) => {
-                // SAFETY: `made` was never shown to anybody.
-                unsafe { self.free(made) };
-                winner
-            }
-        }
-    }
-
-    /// # Safety
-    ///
-    /// `slots` came from `install` of this ring and nobody uses it any more.
-    unsafe fn free(&self, slots: *mut AtomicUsize) {
-        let all = ptr::slice_from_raw_parts_mut(slots, self.producers.mask + 1);
-        // SAFETY: as the caller says; the length is the one it was made with.
-        drop(unsafe { Box::from_raw(all) });
+        self.producers.slots.get(self.producers.mask)
     }
 }
 
 impl Drop for Ring {
     /// Frees the slots. Items still inside are the caller's to take out first.
     fn drop(&mut self) {
-        let slots = self.producers.slots.load(Ordering::Acquire);
-        if !slots.is_null() {
-            // SAFETY: `&mut self`: nobody else is left.
-            unsafe { self.free(slots) };
-        }
+        let producers = &mut *self.producers;
+        // SAFETY: `&mut self`: nobody else is left.
+        unsafe { producers.slots.free(producers.mask) };
     }
 }
 
@@ -467,11 +446,10 @@ impl Drop for Ring {
 #[derive(Debug)]
 pub(crate) struct StillWriting;
 
+/// How many items wait if the oldest is at `head`. Signed: a head read later than a stale tail may be ahead of it.
 #[inline]
-pub(super) fn slot<'a>(slots: *mut AtomicUsize, index: u64, mask: usize) -> &'a AtomicUsize {
-    // SAFETY: `slots` came from `install` with `mask + 1` elements and lives as long as the ring that every caller
-    // borrows; the mask keeps the offset inside.
-    unsafe { &*slots.add(index as usize & mask) }
+pub(super) fn waiting(seen: State, head: u64) -> i64 {
+    seen.index().wrapping_sub(head) as i64
 }
 
 #[inline]

@@ -1,7 +1,8 @@
 //! Several items in one claim.
 
 use super::Ring;
-use super::ring::{back_off, slot};
+use super::ring::{back_off, waiting};
+use super::slots::slot;
 use super::word::State;
 use crate::sync::atomic::Ordering;
 use std::num::NonZeroUsize;
@@ -15,7 +16,7 @@ pub(crate) const CLAIM_MAX: usize = if cfg!(bus_loom) { 2 } else { 64 };
 pub(crate) enum PushSeveral {
     /// So many of the first are in, from index `first` on. With `turn` the caller has the turn and passes it on.
     Accepted { turn: bool, first: u64, count: usize },
-    /// There seems to be no room in the slots: [`push`](Ring::push) of one decides what that means.
+    /// There seems to be no room in the slots, or the next item passes a mark: [`push`](Ring::push) of one decides what that means.
     NoRoom,
     /// The ring was closed.
     Closed,
@@ -23,7 +24,8 @@ pub(crate) enum PushSeveral {
 
 impl Ring {
     /// Puts as many of `items` in as there is room for, at most [`CLAIM_MAX`], in their order. Between the claim and the
-    /// last write nothing runs but stores. Items go into slots only: what is full, or spilling, is for a push of one.
+    /// last write nothing runs but stores. Items go into slots only, and below the mark: what is full, or spilling, or makes
+    /// the ring congested, is for a push of one.
     pub(crate) fn push_several(&self, items: &[NonZeroUsize]) -> PushSeveral {
         let producers = &*self.producers;
         let slots = self.slots();
@@ -52,10 +54,9 @@ impl Ring {
 
     /// How many of `wanted` items fit into the slots. The real head is read only if the cached one leaves too little.
     fn room_for(&self, seen: State, wanted: usize) -> usize {
-        // Signed: a head read later than a stale tail may be ahead of it; then the claim fails.
-        let capacity = self.producers.capacity as i64;
-        let room =
-            |head: u64| (capacity - seen.index().wrapping_sub(head) as i64).clamp(0, capacity) as usize;
+        let bound = self.producers.bound(seen) as i64;
+        // A stale tail has fewer waiting than none; then the claim fails.
+        let room = |head: u64| (bound - waiting(seen, head)).clamp(0, bound) as usize;
         // ORDERING(ring.head): Acquire; pairs with the Release in `refresh_head`, as in `has_room`: our writes into the
         // slots come after the owner emptied them.
         let known = room(self.producers.cached_head.load(Ordering::Acquire));

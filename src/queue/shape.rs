@@ -7,6 +7,14 @@ pub(crate) struct Shape {
     pub(crate) capacity: usize,
     /// Producers may take the oldest item out.
     pub(crate) evicting: bool,
+    pub(crate) marks: Marks,
+}
+
+/// When a ring counts as congested: from the push by which `high` items wait, to the take after which at most `low` do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Marks {
+    pub(crate) high: u64,
+    pub(crate) low: u64,
 }
 
 /// What a producer wants when there is no room.

@@ -5,8 +5,9 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 const IDLE: u64 = 0b001;
 const CLOSED: u64 = 0b010;
 const SPILL: u64 = 0b100;
-const FLAGS: u64 = 0b111;
-const INDEX_SHIFT: u32 = 3;
+const HIGH: u64 = 0b1000;
+const FLAGS: u64 = 0b1111;
+const INDEX_SHIFT: u32 = 4;
 const _: () = assert!(FLAGS == (1 << INDEX_SHIFT) - 1, "the flags fill the bits below the index");
 
 /// What the tail said at one moment.
@@ -30,6 +31,11 @@ impl State {
         self.0 & SPILL != 0
     }
 
+    /// The high mark was passed, and the low one not since then.
+    pub(super) fn is_high(self) -> bool {
+        self.0 & HIGH != 0
+    }
+
     /// One index more, not idle any more, the rest as it was.
     fn claimed(self) -> Self {
         self.claimed_by(1)
@@ -50,7 +56,7 @@ pub(crate) enum Close {
     Now { turn: bool },
 }
 
-/// `index | SPILL | CLOSED | IDLE`: the word that producers, the owner and closers agree by.
+/// `index | HIGH | SPILL | CLOSED | IDLE`: the word that producers, the owner and closers agree by.
 pub(super) struct Tail(AtomicU64);
 
 impl Tail {
@@ -75,9 +81,16 @@ impl Tail {
         self.change(seen, seen.claimed_by(indices))
     }
 
-    /// Takes one, and from here on items go to the spill.
-    pub(super) fn claim_spilling(&self, seen: State) -> bool {
-        self.change(seen, State(seen.claimed().0 | SPILL))
+    /// Takes one index; from here on items go to the spill, or the ring counts as congested.
+    pub(super) fn claim_setting(&self, seen: State, spill: bool, high: bool) -> bool {
+        let flags = if spill { SPILL } else { 0 } | if high { HIGH } else { 0 };
+        self.change(seen, State(seen.claimed().0 | flags))
+    }
+
+    /// The ring is not congested any more. What the word says now; `None`: it had changed since `seen`.
+    pub(super) fn clear_high(&self, seen: State) -> Option<State> {
+        let next = State(seen.0 & !HIGH);
+        self.change(seen, next).then_some(next)
     }
 
     /// Gives the turn up, if nothing was claimed and nobody closed since `seen`.

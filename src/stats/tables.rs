@@ -49,6 +49,10 @@ pub struct SubscriptionStats {
     pub lost: Lost,
     /// Messages taken although the mailbox was full (`Block` in a handler, control messages).
     pub over_capacity: u64,
+    /// How often so many messages waited that it passed its high water mark.
+    pub high_crossings: u64,
+    /// Whether it has not passed its low one since.
+    pub congested: bool,
     /// Panics of its handler.
     pub panics: u64,
     /// How long messages waited.

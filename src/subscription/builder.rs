@@ -4,7 +4,7 @@ use super::own::Own;
 use super::thread::OwnThread;
 use super::{Delivery, Subscription};
 use crate::error::SubscribeError;
-use crate::mailbox::{Dispatch, Filter, OnEnd, OnPanic, Overflow};
+use crate::mailbox::{Dispatch, Filter, OnEnd, OnPanic, OnWaterMark, Overflow};
 use crate::message::{Formatters, MessageType};
 use crate::sync::Arc;
 use crate::topic::Topic;
@@ -29,6 +29,8 @@ const CAPACITY_DEFAULT: usize = 1024;
 /// | [`dispatch`](Self::dispatch) | [`Dispatch::Pool`] |
 /// | [`capacity`](Self::capacity) | 1,024 messages, exact |
 /// | [`overflow`](Self::overflow) | [`Overflow::Grow`], up to 1,048,576 messages more |
+/// | [`water_marks`](Self::water_marks) | 500 and 450, or 50 % and 45 % of a smaller capacity |
+/// | [`on_water_mark`](Self::on_water_mark) | nobody hears |
 /// | [`on_panic`](Self::on_panic) | [`OnPanic::Continue`] |
 /// | [`on_end`](Self::on_end) | (nothing) |
 /// | [`wait`](Self::wait) | [`Wait::Park`](crate::Wait::Park) (Dedicated) |
@@ -64,6 +66,8 @@ pub struct SubscriptionBuilder<'a> {
     pub(super) dispatch: Option<Dispatch>,
     pub(super) capacity: usize,
     pub(super) overflow: Overflow,
+    pub(super) water_marks: Option<(usize, usize)>,
+    pub(super) on_water_mark: Option<OnWaterMark>,
     pub(super) on_panic: OnPanic,
     pub(super) on_end: Option<OnEnd>,
     pub(super) thread: OwnThread,
@@ -81,6 +85,8 @@ impl Topic {
             dispatch: None,
             capacity: CAPACITY_DEFAULT,
             overflow: Overflow::default(),
+            water_marks: None,
+            on_water_mark: None,
             on_panic: OnPanic::default(),
             on_end: None,
             thread: OwnThread::default(),

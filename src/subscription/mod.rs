@@ -3,6 +3,7 @@
 mod builder;
 mod delivery;
 mod handle;
+mod marks;
 mod own;
 mod start;
 mod stream;

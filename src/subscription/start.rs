@@ -8,8 +8,8 @@ use crate::dispatch::frames;
 use crate::dispatch::job::hold_itself;
 use crate::error::{SubscribeError, check_name};
 use crate::mailbox::{
-    Alone, Arrival, Consumer, Dispatch, Ending, Handler, Inline, InlineHandler, Mailbox, OnPanic, Profile,
-    Reader, dedicated,
+    Alone, Arrival, Consumer, Dispatch, Ending, Handler, Inline, InlineHandler, Limits, Mailbox, OnPanic,
+    Profile, Reader, dedicated,
 };
 use crate::message::{Change, EndReason};
 use crate::sync::{Arc, WakerCell};
@@ -149,9 +149,15 @@ impl SubscriptionBuilder<'_> {
         Ending { on_end: self.on_end.take(), ..Member::ending(self.topic.core(), profile) }
     }
 
-    fn mailbox(&self, profile: Profile, consumer: Consumer) -> Mailbox {
+    fn mailbox(&mut self, profile: Profile, consumer: Consumer) -> Mailbox {
         let clock = self.topic.core().exchange.clock.clone();
-        Mailbox::new(profile, self.overflow, self.capacity, consumer, clock)
+        let limits = Limits {
+            capacity: self.capacity,
+            overflow: self.overflow,
+            marks: self.marks(),
+            on_water_mark: self.on_water_mark.take(),
+        };
+        Mailbox::new(profile, limits, consumer, clock)
     }
 
     fn expect(&self, makes: Dispatch, call: &'static str) -> Result<(), SubscribeError> {
@@ -170,6 +176,7 @@ impl SubscriptionBuilder<'_> {
             return Err(SubscribeError::Capacity { value: self.capacity, allowed: CAPACITY_ALLOWED });
         }
         self.thread.check(self.dispatch.unwrap_or_default())?;
+        self.check_marks()?;
         let exchange = &self.topic.core().exchange;
         if !exchange.admits() {
             return Err(SubscribeError::Closed);
@@ -226,6 +233,7 @@ impl SubscriptionBuilder<'_> {
         if turn && mailbox.pass_turn() {
             self.topic.core().exchange.pool.flush();
         }
+        mailbox.tell_crossings();
     }
 
     /// The bus ended meanwhile, and may not have seen this one.

@@ -206,10 +206,13 @@ impl<'w> Batch<'w> {
 
     fn note(&mut self, mailbox: &Arc<Mailbox>, place: &[u32], offer: Offer) {
         match offer {
-            Offer::Accepted { turn, over_capacity } => {
+            Offer::Accepted { turn, over_capacity, crossed } => {
                 self.accepted(place);
                 self.report.over_capacity += u64::from(over_capacity);
                 self.take_turn(mailbox, turn);
+                if crossed {
+                    self.turns.passed_mark(mailbox);
+                }
             }
             Offer::Dropped => self.report.dropped += 1,
             Offer::Disconnected { turn } => {

@@ -311,6 +311,8 @@ impl Member {
             missed: 0,
             lost: Lost::default(),
             over_capacity: 0,
+            high_crossings: 0,
+            congested: false,
             panics: 0,
             delay: Delay::default(),
         };

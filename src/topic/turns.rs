@@ -12,13 +12,15 @@ local! {
     static SPARE_TURNS: Cell<Vec<*const Mailbox>> = Cell::new(Vec::new());
 }
 
-/// Turns this walk took and has not passed on yet.
+/// Turns this walk took and has not passed on yet, and water marks it passed.
 #[derive(Default)]
 pub(super) struct Turns {
     /// Pool mailboxes are in the run queue already; somebody must be told.
     pool: bool,
     /// Others, in the order met. Their mailboxes are held by the lists collected, and by themselves.
     others: Vec<*const Mailbox>,
+    /// Mailboxes whose high mark was passed, held by the lists collected.
+    congested: Vec<*const Mailbox>,
 }
 
 impl Turns {
@@ -28,6 +30,12 @@ impl Turns {
             Consumer::Pool(_) => self.pool |= mailbox.pass_turn(),
             _ => self.keep(mailbox),
         }
+    }
+
+    /// The mailbox passed its high mark, and somebody wants to be told of it.
+    #[cold]
+    pub(super) fn passed_mark(&mut self, mailbox: &Arc<Mailbox>) {
+        self.congested.push(Arc::as_ptr(mailbox));
     }
 
     fn keep(&mut self, mailbox: &Arc<Mailbox>) {
@@ -40,7 +48,7 @@ impl Turns {
         self.others.push(Arc::as_ptr(mailbox));
     }
 
-    /// Wakes whoever can be woken; Serial mailboxes stay.
+    /// Wakes whoever can be woken, then tells of congestion; Serial mailboxes stay.
     #[inline]
     pub(super) fn flush(&mut self, exchange: &Exchange) {
         if std::mem::take(&mut self.pool) {
@@ -48,6 +56,17 @@ impl Turns {
         }
         if !self.others.is_empty() {
             self.wake();
+        }
+        if !self.congested.is_empty() {
+            self.tell();
+        }
+    }
+
+    #[cold]
+    fn tell(&mut self) {
+        for mailbox in std::mem::take(&mut self.congested) {
+            // SAFETY: the lists collected hold it.
+            unsafe { &*mailbox }.tell_crossings();
         }
     }
 

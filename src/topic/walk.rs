@@ -312,11 +312,14 @@ impl<'w> Fanout<'w> {
     fn note(&mut self, mailbox: &Arc<Mailbox>, word: NonZeroUsize, offer: Offer) {
         let plain = self.walk.awaited.is_none() || word == self.message.share();
         match offer {
-            Offer::Accepted { turn, over_capacity } => {
+            Offer::Accepted { turn, over_capacity, crossed } => {
                 self.report.accepted += 1;
                 self.report.over_capacity += u32::from(over_capacity);
                 self.unshared -= usize::from(plain);
                 self.take_turn(mailbox, turn);
+                if crossed {
+                    self.turns.passed_mark(mailbox);
+                }
                 return;
             }
             Offer::Dropped => self.report.dropped += 1,

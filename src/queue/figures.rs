@@ -1,0 +1,49 @@
+//! What a ring shows to those who only look. Read while others move, these are of one moment each.
+
+use super::ring::Ring;
+use crate::sync::atomic::Ordering;
+
+impl Ring {
+    /// How many items wait. Exact when nothing moves.
+    pub(crate) fn depth(&self) -> u64 {
+        // In this order it is never more than what waited at the first look.
+        let tail = self.producers.tail.read().index();
+        tail.saturating_sub(self.consumer.head.read())
+    }
+
+    /// Items taken out by producers that the owner has not come to yet. Exact when nothing moves.
+    pub(crate) fn evicted_unseen(&self) -> u64 {
+        if !self.producers.evicting {
+            return 0;
+        }
+        let seen = self.consumer.seen.load(Ordering::Relaxed);
+        self.consumer.head.read().saturating_sub(seen)
+    }
+
+    /// The deepest the ring was seen by its owner, or is now.
+    pub(crate) fn high_water(&self) -> u64 {
+        self.consumer.deepest.load(Ordering::Relaxed).max(self.depth())
+    }
+
+    /// Whether so many items wait, or waited a short while ago, that the high mark was passed.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.producers.tail.read().is_high()
+    }
+
+    /// How many items were ever accepted.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.producers.tail.read().index()
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.producers.tail.read().is_idle()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.producers.tail.read().is_closed()
+    }
+
+    pub(crate) fn capacity(&self) -> u64 {
+        self.producers.capacity
+    }
+}
