@@ -3,7 +3,7 @@
 use crate::event::tests::{RICH, SIMPLE, unpack};
 use crate::options::{Command, Options, Speed};
 use crate::progress::Line;
-use crate::{Failure, Told, replay};
+use crate::{Failure, Told, Watch, replay};
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,8 +36,8 @@ impl Drop for Folder {
     }
 }
 
-fn unseen() -> Line {
-    Line::new(std::io::sink(), false)
+fn unseen() -> Watch {
+    Watch::Line(Line::new(std::io::sink(), false))
 }
 
 fn run(file: Option<&Path>, out: Option<&Path>) -> Result<Told, Failure> {

@@ -22,17 +22,20 @@
 //! | `switchboard` | a bus from its beginning to its end, with nothing lost |
 //! | `sabotage` | what a slow, stuck or panicking consumer costs the others |
 //! | `serve` | a topic and a bounded subscription per client, which ends rather than being waited for |
-//! | `progress` | figures of a running bus |
+//! | `progress`, `board` | figures of a running bus |
 //!
 //! The rest is the application: `ami` and `event` read the manager protocol, `cdr` holds the
 //! rules of call records and `verdict` compares them; `playlist`, `input`, `rounds` and `pace` say
-//! what comes when; `live` follows a running switch instead; `options`, `output` and `summary` talk to the user.
+//! what comes when, and `live` follows a running switch instead; `calls` is what the board shows of
+//! them; `options`, `output` and `summary` talk to the user.
 
 // The library's rule that atomics and threads come from one module (so that they can be model
 // checked) does not bind those who use the library.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 mod ami;
+mod board;
+mod calls;
 mod cdr;
 mod consumers;
 mod event;
@@ -56,20 +59,24 @@ mod topics;
 mod verdict;
 mod wire;
 
+use board::screen::{self, Screen};
+use board::{Board, Heading};
+use consumers::operator::Operator;
 use input::{Meter, NobodyListens, Outlet, Piece, Pieces, Stopper};
 use live::Patience;
-use options::{Command, Live, Options};
+use options::{Command, Live, Options, View};
 use output::Outputs;
 use pace::Pace;
 use playlist::{Answers, Playlist};
 use progress::{Line, Progress};
+use stasis_bus::Bus;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use stop::Stop;
 use summary::Summary;
-use switchboard::{Setup, Switchboard};
+use switchboard::{Outcome, Setup, Switchboard};
 
 /// What ends the program before there is anything to sum up.
 type Failure = Box<dyn std::error::Error>;
@@ -81,7 +88,7 @@ fn main() -> ExitCode {
 fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     match options::parse(arguments, |name| std::env::var_os(name)) {
         Ok(Command::Help) => exit_code(print(options::USAGE)),
-        Ok(Command::Run(options)) => match replay(&options, Line::stderr(), stop_on_ctrl_c) {
+        Ok(Command::Run(options)) => match replay(&options, Watch::of(options.view), stop_on_ctrl_c) {
             Ok(told) => tell(&told),
             Err(failure) => tell(&Told { summary: String::new(), troubles: vec![failure.to_string()] }),
         },
@@ -100,11 +107,49 @@ struct Told {
     troubles: Vec<String>,
 }
 
-/// Replays recordings from the first byte to the summary. `line` shows how far it is; `control` gets
+/// Where the user watches it run.
+enum Watch {
+    Line(Line),
+    Board(Screen),
+}
+
+/// It is being watched.
+enum Watching {
+    Line(Progress),
+    Board(Board),
+}
+
+impl Watch {
+    /// The board needs a terminal; elsewhere there is a line now and then.
+    fn of(view: View) -> Self {
+        let screen = if view == View::Board { Screen::new() } else { None };
+        screen.map_or_else(|| Self::Line(Line::stderr()), Self::Board)
+    }
+
+    fn start(self, bus: &Bus, meter: Meter, heading: Heading) -> Result<Watching, Failure> {
+        Ok(match self {
+            Self::Line(line) => Watching::Line(Progress::start(bus, meter, line)),
+            Self::Board(screen) => {
+                Watching::Board(Board::start(screen, bus, Operator::start(bus)?, meter, heading))
+            }
+        })
+    }
+}
+
+impl Watching {
+    fn finish(self, outcome: &Outcome) {
+        match self {
+            Self::Line(progress) => progress.finish(outcome),
+            Self::Board(board) => board.finish(),
+        }
+    }
+}
+
+/// Replays recordings from the first byte to the summary. `watch` shows how far it is; `control` gets
 /// what can stop it.
 fn replay(
     options: &Options,
-    line: Line,
+    watch: Watch,
     control: impl FnOnce(Stopper) -> Result<(), Failure>,
 ) -> Result<Told, Failure> {
     let origin = Origin::of(options)?;
@@ -120,12 +165,12 @@ fn replay(
         let address = board.serve(address)?;
         complain(&format!("serving manager clients on {address}"));
     }
-    let progress = Progress::start(board.bus(), meter, line);
+    let watching = watch.start(board.bus(), meter, Heading::of(options, &names))?;
     let pieces = Pieces::start(stop, move |outlet| origin.read(outlet))?;
     control(pieces.stopper())?;
     let end = play(&pieces, &mut board);
     let outcome = board.finish(&end)?;
-    progress.finish(&outcome);
+    watching.finish(&outcome);
 
     let summary = Summary::new(&names, &end, &outcome);
     outputs.report.write(format_args!("{}\n", summary.to_json()?));
@@ -214,6 +259,7 @@ fn play(pieces: &Pieces, board: &mut Switchboard) -> End {
 fn stop_on_ctrl_c(stopper: Stopper) -> Result<(), Failure> {
     ctrlc::set_handler(move || {
         if stopper.stop() {
+            screen::leave();
             std::process::exit(130);
         }
     })?;
@@ -245,6 +291,7 @@ fn print(text: &str) -> bool {
 
 /// If not even this can be said, there is nobody to say it to.
 fn complain(text: &str) {
+    screen::step_aside();
     let _ = writeln!(io::stderr(), "switchboard: {text}");
 }
 
@@ -253,6 +300,9 @@ mod tests;
 
 #[cfg(test)]
 mod command_tests;
+
+#[cfg(test)]
+mod terminal_tests;
 
 #[cfg(test)]
 mod hostile_tests;

@@ -10,13 +10,24 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const HUNG_AFTER: Duration = Duration::from_secs(60);
-const ARGUMENTS: &str = "SWITCHBOARD_TEST_ARGUMENTS";
+/// How it is run once more.
+pub(crate) const PROGRAM: [&str; 3] = ["--exact", "process_tests::program", "--nocapture"];
+/// Its arguments, one a line.
+pub(crate) const ARGUMENTS: &str = "SWITCHBOARD_TEST_ARGUMENTS";
+/// Asks it to panic once, in a thread beside its work.
+pub(crate) const PANICS: &str = "SWITCHBOARD_TEST_PANICS";
 const MADE: [&str; 3] = ["cdr.csv", "feed.ami", "journal.jsonl"];
 
 /// Not a test, but the program itself for the tests below: they start this test once more, with arguments.
 #[test]
 fn program() {
     if let Ok(arguments) = std::env::var(ARGUMENTS) {
+        if std::env::var_os(PANICS).is_some() {
+            thread::spawn(|| {
+                thread::sleep(Duration::from_millis(600));
+                panic!("out of order");
+            });
+        }
         let code = crate::run(arguments.split('\n').map(Into::into));
         std::process::exit(i32::from(code != std::process::ExitCode::SUCCESS));
     }
@@ -35,7 +46,7 @@ impl Program {
         let out = std::env::temp_dir().join(format!("switchboard-{}-process-{name}", std::process::id()));
         let arguments = [arguments, &["--out", out.to_str().expect("UTF-8")]].concat();
         let mut child = Command::new(std::env::current_exe().expect("itself"))
-            .args(["--exact", "process_tests::program", "--nocapture"])
+            .args(PROGRAM)
             .env(ARGUMENTS, arguments.join("\n"))
             .env(SECRET, "sesame")
             .stdin(Stdio::piped())

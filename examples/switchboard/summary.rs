@@ -1,6 +1,7 @@
 //! What the user is told at the end, in words and as `report.json`.
 
 use crate::End;
+use crate::cdr::compare::Difference;
 use crate::output::Written;
 use crate::serve::Served;
 use crate::switchboard::{Outcome, Tally};
@@ -319,11 +320,14 @@ impl Summary<'_> {
             Some(name) if self.names.len() > 1 => writeln!(f, " ({name})")?,
             _ => writeln!(f)?,
         }
-        for difference in differences {
+        // Of a replay that was stopped rows are missing, of course.
+        let is_news = |difference: &&Difference| !(self.end.is_wanted() && difference.is_missing());
+        for difference in differences.iter().filter(is_news) {
             writeln!(f, "  {difference}")?;
         }
         match more {
             0 => Ok(()),
+            _ if differences.last().is_some_and(|last| !is_news(&last)) => Ok(()),
             more => writeln!(f, "  and {more} more"),
         }
     }

@@ -39,7 +39,7 @@ pub(crate) struct Verdict {
     pub(crate) last_round: u32,
     pub(crate) rows: usize,
     pub(crate) equal: usize,
-    /// Those of the first of the rounds.
+    /// Those of the first of the rounds, and at their end the rows that are missing altogether.
     pub(crate) differences: Vec<Difference>,
     /// More that are not listed.
     pub(crate) more: usize,
@@ -78,6 +78,7 @@ impl Judge {
         let Round { number, .. } = self.part.round;
         let expected: Vec<_> = asterisk.iter().map(|row| self.part.round.of_row(row)).collect();
         let mut found = compare(&self.rows, &expected);
+        found.differences.sort_by_key(Difference::is_missing);
         let more = found.differences.len().saturating_sub(DIFFERENCES_LISTED);
         found.differences.truncate(DIFFERENCES_LISTED);
         self.verdicts.add(Verdict {

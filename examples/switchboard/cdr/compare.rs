@@ -98,6 +98,13 @@ impl<'a> Calls<'a> {
     }
 }
 
+impl Difference {
+    /// Whether the row is missing altogether.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.what == What::Missing
+    }
+}
+
 fn columns(derived: &Row, asterisk: &Row) -> Vec<What> {
     let pairs = derived.cells().into_iter().zip(asterisk.cells());
     let named = COLUMNS.into_iter().zip(pairs);

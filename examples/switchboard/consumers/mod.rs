@@ -13,6 +13,7 @@
 pub(crate) mod cdr;
 pub(crate) mod feed;
 pub(crate) mod journal;
+pub(crate) mod operator;
 
 use crate::options::Fault;
 use crate::sabotage::Saboteur;
