@@ -9,6 +9,14 @@
 //!                                                                       └─► ami:<n>  (Stream)
 //! ```
 //!
+//! ```text
+//! switchboard                                          as fast as possible, and how good the rows are
+//! switchboard board --speed 5 --rounds 2               to watch
+//! switchboard board --speed 5 --slow cdr=5ms           a queue that fills: cdr loses messages, nobody else
+//! switchboard board --speed 5 --stall feed             a thread that stands still: the same
+//! switchboard --panic journal=0.1%                     panics: a message each
+//! ```
+//!
 //! The source and the three consumers know nothing of each other: they share the vocabulary in
 //! `messages` (names of topics and message types), and the bus. To learn the bus, read in this
 //! order:
