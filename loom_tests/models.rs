@@ -112,6 +112,7 @@ fn pool() -> Arc<Pool> {
         idle_timeout: None,
         spin: Duration::ZERO,
         thread_name: String::new(),
+        clock: Arc::new(Clock::manual()),
         manual: true,
     })
 }

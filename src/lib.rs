@@ -38,7 +38,10 @@ pub use message::{
     AmiEvent, Change, EndReason, Formatters, Message, MessageBuilder, MessageType, Origin,
     SubscriptionChange, Timestamp, TypeInfo,
 };
-pub use stats::{BusStats, Delay, Lost, SubscriptionStats, TopicStats};
+pub use stats::{
+    Blocked, Bucket, BusStats, Lost, MessageTypeStats, PoolStats, Refused, Rows, SubscriptionState,
+    SubscriptionStats, Timing, TopicDetail, TopicStats, Totals, Work, WorkerStats,
+};
 pub use subscription::{
     Delivery, Handled, Received, RecvTimeoutError, Stream, Subscription, SubscriptionBuilder, TryRecvError,
 };

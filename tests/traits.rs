@@ -55,7 +55,8 @@ fn plain_data_is_plain() {
     plain::<BusStats>();
     plain::<TopicStats>();
     plain::<SubscriptionStats>();
-    plain::<Delay>();
+    plain::<Timing>();
+    plain::<Bucket>();
     plain::<Lost>();
     plain::<WaterMark>();
     plain::<Crossing>();

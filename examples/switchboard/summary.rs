@@ -7,7 +7,7 @@ use crate::serve::Served;
 use crate::switchboard::{Outcome, Tally};
 use crate::verdict::Verdict;
 use serde::Serialize;
-use stasis_bus::Delay;
+use stasis_bus::Timing;
 use std::fmt;
 use std::time::Duration;
 
@@ -177,7 +177,7 @@ impl From<&Tally> for SubscriptionReport {
             delivered: stats.accepted,
             missed: stats.missed,
             panics: *panics,
-            delay_ns: DelayReport::from(stats.delay),
+            delay_ns: DelayReport::from(&stats.delay),
         }
     }
 }
@@ -194,8 +194,8 @@ impl ComparisonReport {
     }
 }
 
-impl From<Delay> for DelayReport {
-    fn from(delay: Delay) -> Self {
+impl From<&Timing> for DelayReport {
+    fn from(delay: &Timing) -> Self {
         let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         Self { p50: ns(delay.p50), p99: ns(delay.p99), p999: ns(delay.p999), max: ns(delay.max) }
     }

@@ -171,6 +171,7 @@ impl BusBuilder {
             idle_timeout: self.idle_timeout,
             spin: self.wait.spin().unwrap_or_default(),
             thread_name: self.thread_name,
+            clock: clock.clone(),
             manual: self.manual,
         });
         let types = Arc::new(Types::new(id, clock.clone(), fence.clone(), self.declined, &self.node));

@@ -1,6 +1,7 @@
 //! The facade: a bus, how it is configured, and how it ends.
 
 mod builder;
+mod figures;
 mod shutdown;
 mod types;
 
@@ -11,9 +12,7 @@ pub use types::TypeBuilder;
 use crate::error::{Error, NameError, TypeError, check_name};
 use crate::message::kind::Draft;
 use crate::message::{Message, MessageType, Origin, TypeInfo};
-use crate::stats::BusStats;
 use crate::subscription::Delivery;
-use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, Weak};
 use crate::topic::Topic;
 use crate::topic::exchange::Exchange;
@@ -169,20 +168,6 @@ impl Bus {
     }
 
     // ---- running ---------------------------------------------------------------------------------------------
-
-    /// Figures of the whole bus: every topic, every subscription. Does not stop anything.
-    pub fn stats(&self) -> BusStats {
-        let exchange = self.exchange();
-        BusStats {
-            topics: exchange.topics().iter().map(Topic::stats).collect(),
-            subscriptions: exchange.members().iter().map(|member| member.stats()).collect(),
-            workers: exchange.pool.workers(),
-            ready: exchange.pool.ready(),
-            panics: exchange.fence.caught(),
-            nested_too_deep: exchange.nested_too_deep.load(Ordering::Relaxed),
-            threads_refused: exchange.pool.refused(),
-        }
-    }
 
     /// Manual mode: runs everything that is ready, and what that makes ready, on the calling thread. Returns how many
     /// runs that took; 0 without manual mode.

@@ -6,6 +6,7 @@ use crate::error::{TypeError, check_name};
 use crate::message::home;
 use crate::message::kind::{Draft, Environment, Foreign, Kind, TellPanic};
 use crate::message::{AmiEvent, Message, MessageType, Origin, TypeInfo};
+use crate::stats::{MessageTypeStats, Rows};
 use crate::sync::time::Clock;
 use crate::sync::{Arc, Mutex};
 use std::collections::{BTreeSet, HashMap};
@@ -99,6 +100,12 @@ impl Types {
         all
     }
 
+    pub(super) fn stats(&self) -> Rows<MessageTypeStats> {
+        let mut kinds: Vec<_> = self.kinds.lock().values().cloned().collect();
+        kinds.sort_unstable_by_key(|kind| kind.id());
+        Rows::of(kinds.iter().map(|kind| stats_of(kind)))
+    }
+
     pub(super) fn origin(&self, node: &str) -> Origin {
         let mut origins = self.origins.lock();
         let known = origins.iter().position(|name| **name == *node);
@@ -111,6 +118,22 @@ impl Types {
 
     pub(super) fn origin_name(&self, origin: Origin) -> Option<String> {
         self.origins.lock().get(origin.0.get() as usize - 1).map(|name| name.to_string())
+    }
+}
+
+fn stats_of(kind: &Kind) -> MessageTypeStats {
+    let counted = kind.counted();
+    let alive = counted.made.saturating_sub(counted.gone);
+    MessageTypeStats {
+        name: kind.name().to_owned(),
+        id: kind.id(),
+        made: counted.made,
+        alive,
+        bytes: alive.saturating_mul(kind.block_size() as u64),
+        unused: counted.unused,
+        is_declined: kind.is_declined(),
+        declined: counted.declined,
+        panics: kind.panics(),
     }
 }
 

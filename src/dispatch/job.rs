@@ -10,17 +10,24 @@ pub(crate) struct Budget {
     pub(crate) nanoseconds: u64,
     /// Whether to come back once more before going idle: batches form, and the next producer need not wake anybody.
     pub(crate) linger: bool,
+    /// When the run begins, by the coarse clock; 0: nobody has looked.
+    pub(crate) now: u64,
 }
 
 impl Budget {
     /// One turn on a shared worker: 64 messages or 200 us.
-    pub(crate) const SHARED: Self = Self { messages: 64, nanoseconds: 200_000, linger: true };
+    pub(crate) const SHARED: Self = Self { messages: 64, nanoseconds: 200_000, linger: true, now: 0 };
     /// For a thread that has nothing else to do.
-    pub(crate) const OWN: Self = Self { messages: u32::MAX, nanoseconds: u64::MAX, linger: false };
+    pub(crate) const OWN: Self = Self { messages: u32::MAX, nanoseconds: u64::MAX, linger: false, now: 0 };
     /// The same, but without a look at the tail once nothing more is written: the thread spins.
     pub(crate) const SPINNING: Self = Self { linger: true, ..Self::OWN };
     /// For a publisher, or a user's thread in manual mode.
-    pub(crate) const CALLER: Self = Self { messages: u32::MAX, nanoseconds: u64::MAX, linger: false };
+    pub(crate) const CALLER: Self = Self { messages: u32::MAX, nanoseconds: u64::MAX, linger: false, now: 0 };
+
+    /// The same, for a run that begins now.
+    pub(crate) fn at(self, now: u64) -> Self {
+        Self { now, ..self }
+    }
 }
 
 /// What became of the turn.
@@ -47,6 +54,11 @@ pub(crate) trait Job: Send + Sync {
     ///
     /// The caller has the turn.
     unsafe fn run(&self, budget: Budget) -> After;
+
+    /// Whose it is, for figures; 0: nobody's.
+    fn id(&self) -> u64 {
+        0
+    }
 }
 
 /// A job with its turn, on its way to a runner. Not `Clone`: the turn exists once.
@@ -73,6 +85,11 @@ impl Ready {
     /// Whether this is `job`.
     pub(crate) fn is(&self, job: *const ()) -> bool {
         std::ptr::eq(self.0.as_ptr() as *const (), job)
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        // SAFETY: `self` is the turn; the job keeps itself alive while the turn exists.
+        unsafe { self.0.as_ref().id() }
     }
 
     /// Runs the job. `Some`: it still has the turn and wants to run again.

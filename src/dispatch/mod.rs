@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`job`] | something with the turn that can be run for a while |
 //! | [`run_queue`] | ready jobs, and the sleepers to wake for them |
+//! | [`shift`] | what each worker is doing and has done |
 //! | [`pool`] | worker threads: start, growth, idling, handing a seat over, stop |
 //! | [`fence`] | catching panics of user code, and the hook that hears of them |
 //! | [`frames`] | what the calling thread is in the middle of |
@@ -19,6 +20,7 @@ pub(crate) mod job;
 pub(crate) mod latch;
 pub(crate) mod pool;
 pub(crate) mod run_queue;
+pub(crate) mod shift;
 pub(crate) mod threads;
 pub(crate) mod wait;
 pub(crate) mod waits;

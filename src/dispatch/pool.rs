@@ -10,14 +10,17 @@
 //! leaves when it is done. So a pool of one worker makes progress through any chain of waits, and a worker never runs
 //! one job on top of another.
 
+mod figures;
+
 use super::frames;
 use super::job::{Budget, Ready, Soon};
 use super::run_queue::{RunQueue, Standby, Woken};
+use super::shift::Shift;
 use super::threads::{ThreadKind, Threads};
 use crate::message::home;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::sync::time::Deadline;
-use crate::sync::{Arc, Mutex, Parker, Unparker, hint, local, thread};
+use crate::sync::time::{Clock, Deadline};
+use crate::sync::{Arc, CachePadded, Mutex, Parker, Unparker, hint, local, thread};
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -45,6 +48,7 @@ pub(crate) struct PoolConfig {
     /// How long a worker looks for work before it sleeps.
     pub(crate) spin: Duration,
     pub(crate) thread_name: String,
+    pub(crate) clock: Arc<Clock>,
     /// Nobody starts; the user runs the queue.
     pub(crate) manual: bool,
 }
@@ -54,6 +58,8 @@ pub(crate) struct Pool {
     queue: RunQueue,
     stopping: AtomicBool,
     seatless: AtomicUsize,
+    /// By seat.
+    shifts: Box<[CachePadded<Shift>]>,
     crew: Mutex<Crew>,
 }
 
@@ -68,6 +74,11 @@ struct Crew {
     standby: Option<Unparker>,
     started: usize,
     refused: usize,
+    /// Workers that became so because others were stuck, and workers that left after idling.
+    grown: u64,
+    shrunk: u64,
+    /// Waits that found no thread to take the waiting worker's place.
+    no_seat: u64,
 }
 
 /// No thread could take over.
@@ -82,6 +93,7 @@ local! {
 impl Pool {
     pub(crate) fn new(config: PoolConfig) -> Arc<Self> {
         let queue = RunQueue::new(config.workers_max);
+        let shifts = (0..config.workers_max).map(|_| CachePadded::default()).collect();
         if config.manual {
             queue.set_standby(Standby::Absent);
         }
@@ -90,6 +102,7 @@ impl Pool {
             queue,
             stopping: AtomicBool::new(false),
             seatless: AtomicUsize::new(0),
+            shifts,
             crew: Mutex::new(Crew::default()),
         })
     }
@@ -180,11 +193,12 @@ impl Pool {
         let parker = Parker::current();
         home::send_messages_home();
         self.queue.sit(seat, &parker);
+        self.shifts[seat].begin();
         SEAT.with(|mine| *mine.borrow_mut() = Some((self.clone(), seat)));
         let mut row = InARow::default();
         loop {
             match self.queue.pop() {
-                Some(job) => self.run(job, &mut row),
+                Some(job) => self.run(job, seat, &mut row),
                 None if !self.rest(seat, &parker) => break,
                 None => {}
             }
@@ -199,11 +213,13 @@ impl Pool {
         frames::enter(self.config.bus, 0, home::drop_dead);
     }
 
-    fn run(self: &Arc<Self>, job: Ready, row: &mut InARow) {
+    fn run(self: &Arc<Self>, job: Ready, seat: usize, row: &mut InARow) {
         if !self.queue.is_empty() {
             self.flush();
         }
-        let Some((job, soon)) = job.run(Budget::SHARED) else { return row.busy = 0 };
+        let now = self.config.clock.coarse_monotonic_ns();
+        self.shifts[seat].run(job.id(), now);
+        let Some((job, soon)) = job.run(Budget::SHARED.at(now)) else { return row.busy = 0 };
         row.note(soon);
         if row.busy > self.queue.len() {
             // Nothing but half-written jobs: let their writers have the processor.
@@ -220,6 +236,7 @@ impl Pool {
         if self.is_stopping() {
             return false;
         }
+        self.shifts[seat].rest(self.config.clock.coarse_monotonic_ns());
         if self.spin() || self.give_way() {
             return true;
         }
@@ -228,7 +245,9 @@ impl Pool {
             // A drop waited, and the seat is somebody else's.
             return true;
         }
-        match self.queue.sleep(seat, parker, self.config.idle_timeout, || self.is_stopping()) {
+        let woken = self.queue.sleep(seat, parker, self.config.idle_timeout, || self.is_stopping());
+        self.shifts[seat].slept(woken == Woken::Look);
+        match woken {
             Woken::Look => true,
             Woken::TimedOut => !self.leave(seat),
         }
@@ -268,6 +287,7 @@ impl Pool {
             return false;
         }
         crew.seats &= !(1 << seat);
+        crew.shrunk += 1;
         self.start_standby(&mut crew);
         true
     }
@@ -312,6 +332,7 @@ impl Pool {
         let mut crew = self.crew.lock();
         let seat = crew.seats.trailing_ones() as usize;
         crew.seats |= 1 << seat;
+        crew.grown += 1;
         (crew.has_standby, crew.standby) = (false, None);
         self.queue.set_standby(Standby::Absent);
         self.start_standby(&mut crew);
@@ -330,7 +351,7 @@ impl Pool {
         let mut runs = 0;
         while let Some(job) = self.queue.pop() {
             runs += 1;
-            if let Some((job, soon)) = job.run(Budget::CALLER) {
+            if let Some((job, soon)) = job.run(self.by_caller()) {
                 self.queue.push(job);
                 if soon == Soon::Busy {
                     thread::yield_now();
@@ -338,6 +359,10 @@ impl Pool {
             }
         }
         runs
+    }
+
+    fn by_caller(&self) -> Budget {
+        Budget::CALLER.at(self.config.clock.coarse_monotonic_ns())
     }
 
     /// Runs that one job, if it is ready, and leaves the others in their order (manual mode).
@@ -350,7 +375,7 @@ impl Pool {
                 None => break,
             }
         }
-        if let Some((job, _)) = found.and_then(|job| job.run(Budget::CALLER)) {
+        if let Some((job, _)) = found.and_then(|job| job.run(self.by_caller())) {
             self.queue.push(job);
         }
     }
@@ -367,11 +392,6 @@ impl Pool {
     /// Workers there are now.
     pub(crate) fn workers(&self) -> usize {
         self.crew.lock().seats.count_ones() as usize
-    }
-
-    /// Threads the system refused to start.
-    pub(crate) fn refused(&self) -> usize {
-        self.crew.lock().refused
     }
 
     /// Jobs that wait for a worker.
@@ -441,6 +461,7 @@ pub(crate) fn hand_over() -> Result<(), NoSeat> {
         return Ok(());
     }
     pool.seatless.fetch_sub(1, Ordering::Relaxed);
+    pool.crew.lock().no_seat += 1;
     SEAT.with(|mine| *mine.borrow_mut() = Some((pool, seat)));
     Err(NoSeat)
 }

@@ -140,7 +140,7 @@ fn run(mailbox: &Arc<Mailbox>, parker: &Parker, budget: Budget) {
     // SAFETY: this thread is the mailbox's only runner; IDLE only says that it waits.
     let mut ready = Some(unsafe { Ready::new(&**mailbox) });
     while let Some(job) = ready.take() {
-        match job.run(budget) {
+        match job.run(budget.at(mailbox.coarse_now())) {
             None | Some((_, Soon::Thin)) => return,
             Some((again, Soon::Now)) => ready = Some(again),
             Some((again, Soon::Busy)) => {

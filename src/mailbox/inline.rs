@@ -8,6 +8,7 @@ use super::{Arrival, Ending, Profile, Told};
 use crate::dispatch::frames;
 use crate::dispatch::latch::Latch;
 use crate::message::{EndReason, Message};
+use crate::stats::{HandlerTime, SubscriptionStats};
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
@@ -21,6 +22,7 @@ pub(crate) struct Inline {
     /// Calls, counted only from when a filter may make them differ from what reached the topic.
     calls: AtomicU64,
     panics: AtomicU64,
+    handling: HandlerTime,
     /// Somebody began to end it, for this reason (0: nobody).
     end: AtomicU8,
     over: AtomicBool,
@@ -39,6 +41,7 @@ impl Inline {
             ending: UnsafeCell::new(Some(ending)),
             calls: AtomicU64::new(0),
             panics: AtomicU64::new(0),
+            handling: HandlerTime::new(),
             end: AtomicU8::new(0),
             over: AtomicBool::new(false),
             done: Latch::new(),
@@ -53,8 +56,16 @@ impl Inline {
         &self.done
     }
 
-    pub(crate) fn panics(&self) -> u64 {
-        self.panics.load(Ordering::Relaxed)
+    /// Its handler's figures.
+    pub(crate) fn fill(&self, stats: &mut SubscriptionStats) {
+        stats.panics = self.panics.load(Ordering::Relaxed);
+        stats.handler = self.handling.read();
+        stats.slow = self.handling.slow();
+    }
+
+    /// How long its calls take: noted by walks that are timed.
+    pub(crate) fn handling(&self) -> &HandlerTime {
+        &self.handling
     }
 
     pub(crate) fn counted_calls(&self) -> u64 {

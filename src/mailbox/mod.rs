@@ -15,10 +15,12 @@
 //! | [`dedicated`] | a thread of its own for one mailbox |
 //! | [`reader`] | the owner's side of a stream |
 //! | [`inline`] | a subscription without a mailbox |
+//! | `figures` | what a mailbox tells of itself |
 
 pub(crate) mod dedicated;
 pub(crate) mod ending;
 pub(crate) mod entry;
+mod figures;
 pub(crate) mod filter;
 pub(crate) mod inline;
 mod losses;
@@ -50,10 +52,10 @@ use crate::dispatch::latch::Latch;
 use crate::dispatch::pool::Pool;
 use crate::message::{EndReason, Message};
 use crate::queue::{Close, Group, Ring, Shape, Taken};
-use crate::stats::{DelaySample, Lost};
+use crate::stats::{DelaySample, HandlerTime, Lost};
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::sync::time::Clock;
-use crate::sync::{Arc, UnsafeCell, WakerCell};
+use crate::sync::{Arc, Tally, UnsafeCell, WakerCell};
 use losses::{Loss, Losses};
 use marks::Congestion;
 use room::Room;
@@ -108,6 +110,9 @@ pub(crate) struct Mailbox {
     profile: Profile,
     clock: Arc<Clock>,
     delay: DelaySample,
+    handling: HandlerTime,
+    /// When the owner last found nothing left, by the coarse clock; 0: never noted.
+    caught_up: Tally,
     losses: Losses,
     congestion: Congestion,
     over_capacity: AtomicU64,
@@ -138,6 +143,8 @@ impl Mailbox {
             profile,
             clock,
             delay: DelaySample::new(),
+            handling: HandlerTime::new(),
+            caught_up: Tally::new(),
             losses: Losses::new(),
             over_capacity: AtomicU64::new(0),
             panics: AtomicU64::new(0),
@@ -269,21 +276,6 @@ impl Mailbox {
         lost.evicted += self.ring.evicted_unseen();
         lost.disconnected = u64::from(self.is_overflowed());
         lost
-    }
-
-    /// The rest of its figures.
-    pub(crate) fn fill(&self, stats: &mut crate::stats::SubscriptionStats) {
-        stats.accepted = self.accepted();
-        stats.depth = self.depth();
-        stats.high_water = self.ring.high_water();
-        stats.capacity = self.ring.capacity();
-        stats.lost = self.lost();
-        stats.missed = stats.lost.total();
-        stats.high_crossings = self.congestion.high_crossings();
-        stats.congested = self.ring.is_congested();
-        stats.over_capacity = self.over_capacity.load(Ordering::Relaxed);
-        stats.panics = self.panics.load(Ordering::Relaxed);
-        stats.delay = self.delay.read();
     }
 }
 

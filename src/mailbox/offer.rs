@@ -169,15 +169,19 @@ impl Mailbox {
         before_waiting();
         let deadline = *patience.deadline.get_or_insert_with(|| Deadline::after(Some(timeout)));
         // A circle can pass through a Serial mailbox whose turn this publish has taken: then it does not wait either.
-        let Ok(_waiting) = waits::begin(&[self.profile.id]) else { return self.offer_beyond(word) };
+        let Ok(_waiting) = waits::begin(&[self.profile.id]) else {
+            self.room.note_circle();
+            return self.offer_beyond(word);
+        };
         let enough = self.ring.capacity().div_ceil(2);
-        let waited = self.room.wait(deadline, enough, || match self.ring.push(word, WhenFull::Refuse) {
-            Push::Accepted { turn, index, high, .. } => {
-                Attempt::Done(self.accepted_at(index, turn, false, high))
-            }
-            Push::Closed => Attempt::Done(Offer::CLOSED),
-            Push::Full { head } => Attempt::FullAt(head),
-        });
+        let waited =
+            self.room.wait(deadline, enough, &self.clock, || match self.ring.push(word, WhenFull::Refuse) {
+                Push::Accepted { turn, index, high, .. } => {
+                    Attempt::Done(self.accepted_at(index, turn, false, high))
+                }
+                Push::Closed => Attempt::Done(Offer::CLOSED),
+                Push::Full { head } => Attempt::FullAt(head),
+            });
         match waited {
             Ok(offer) => offer,
             Err(NoRoom::GivenUp) => Offer::CLOSED,

@@ -109,7 +109,10 @@ impl Reader {
         // SAFETY: the lock makes us the only reader; nothing was taken in between.
         let idle = unsafe {
             match self.mailbox.take(&mut place.group, 1) {
-                Taken::Empty(empty) => self.mailbox.ring.set_idle(empty),
+                Taken::Empty(empty) => {
+                    self.mailbox.note_empty();
+                    self.mailbox.ring.set_idle(empty)
+                }
                 Taken::Some { first, missed } => {
                     place.came(first, missed);
                     false

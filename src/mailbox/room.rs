@@ -13,9 +13,11 @@
 //! One of the two sees the other. A ring that was full at `head` is emptied by an owner that passes the noted head, so
 //! a wake-up always comes. Under the lock runs bus code only: a push that does not wait.
 
+use crate::stats::Blocked;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use crate::sync::time::Deadline;
-use crate::sync::{Condvar, Mutex, hint, thread};
+use crate::sync::time::{Clock, Deadline};
+use crate::sync::{Condvar, Mutex, Tally, hint, thread};
+use std::time::Duration;
 
 /// Nobody waits: no head gets that far.
 const NOBODY: u64 = u64::MAX;
@@ -23,12 +25,41 @@ const NOBODY: u64 = u64::MAX;
 const SPINS: u32 = if cfg!(bus_loom) { 0 } else { 64 };
 const YIELDS: u32 = if cfg!(bus_loom) { 0 } else { 4 };
 
+/// Who waited here, and how long: counted where a publisher goes to sleep, under the lock. Short spins are none.
+#[derive(Default)]
+struct Waits {
+    now: Tally,
+    times: Tally,
+    nanoseconds: Tally,
+    longest: Tally,
+    /// When the present ones began: the first of them.
+    since: Tally,
+    circles: Tally,
+}
+
+impl Waits {
+    fn begin(&self, now: u64) {
+        if self.now.get() == 0 {
+            self.since.set(now);
+        }
+        self.now.bump(1);
+        self.times.bump(1);
+    }
+
+    fn end(&self, took: u64) {
+        self.now.set(self.now.get().saturating_sub(1));
+        self.nanoseconds.bump(took);
+        self.longest.set(self.longest.get().max(took));
+    }
+}
+
 pub(crate) struct Room {
     /// The lowest head at which somebody wants to be woken.
     wake_at: AtomicU64,
     given_up: AtomicBool,
     lock: Mutex<()>,
     changed: Condvar,
+    waits: Waits,
 }
 
 /// Why waiting ended without a result.
@@ -53,6 +84,7 @@ impl Room {
             given_up: AtomicBool::new(false),
             lock: Mutex::new(()),
             changed: Condvar::new(),
+            waits: Waits::default(),
         }
     }
 
@@ -61,6 +93,7 @@ impl Room {
         &self,
         deadline: Deadline,
         enough: u64,
+        clock: &Clock,
         mut attempt: impl FnMut() -> Attempt<R>,
     ) -> Result<R, NoRoom> {
         for round in 0..SPINS + YIELDS {
@@ -69,24 +102,49 @@ impl Room {
             }
             if round < SPINS { hint::spin_loop() } else { thread::yield_now() }
         }
+        let began = clock.monotonic_ns();
         let mut guard = self.lock.lock();
-        loop {
+        self.waits.begin(began);
+        let result = loop {
             match attempt() {
-                Attempt::Done(result) => return Ok(result),
+                Attempt::Done(result) => break Ok(result),
                 Attempt::FullAt(head) => self.wake_at.fetch_min(head + enough, Ordering::Relaxed),
             };
             // ORDERING(room): SeqCst fence; pairs with the one in `wake`. Checked by loom_tests/room.rs.
             fence(Ordering::SeqCst);
             if let Attempt::Done(result) = attempt() {
-                return Ok(result);
+                break Ok(result);
             }
             if self.given_up.load(Ordering::Relaxed) {
-                return Err(NoRoom::GivenUp);
+                break Err(NoRoom::GivenUp);
             }
             if deadline.passed() {
-                return Err(NoRoom::TimedOut);
+                break Err(NoRoom::TimedOut);
             }
             guard = self.changed.wait(guard, deadline.left());
+        };
+        self.waits.end(clock.monotonic_ns().saturating_sub(began));
+        drop(guard);
+        result
+    }
+
+    /// A wait was not begun: it would have closed a circle.
+    pub(super) fn note_circle(&self) {
+        self.waits.circles.add(1);
+    }
+
+    /// Who waits and who has waited.
+    pub(super) fn blocked(&self, now: u64) -> Blocked {
+        let waits = &self.waits;
+        let present = waits.now.get();
+        let waiting = if present > 0 { now.saturating_sub(waits.since.get()) } else { 0 };
+        Blocked {
+            now: present,
+            times: waits.times.get(),
+            total: Duration::from_nanos(waits.nanoseconds.get()),
+            longest: Duration::from_nanos(waits.longest.get().max(waiting)),
+            waiting: (present > 0).then(|| Duration::from_nanos(waiting)),
+            circles: waits.circles.get(),
         }
     }
 

@@ -43,11 +43,12 @@ impl Mailbox {
 
     fn run_work(&self, work: &mut Work, budget: Budget) -> After {
         let mut group = Group::default();
-        let (mut handled, mut spins) = (0u32, 0);
+        let (mut handled, mut spins, mut began) = (0u32, 0, budget.now);
         let mut pace = Pace::default();
         loop {
             // SAFETY: `run`'s caller has the turn.
             if budget.linger && handled > 0 && !unsafe { self.ring.has_written() } {
+                self.note_run(began, pace.is_thin());
                 return After::Linger;
             }
             let most = if work.group == 0 { GROUP } else { work.group };
@@ -63,6 +64,9 @@ impl Mailbox {
                     self.deliver(work, &mut group, first, missed);
                     // After a thin group nothing waits, as a rule, and the run ends by itself.
                     let late = is_full && pace.lap(&self.clock, &mut work.group) >= budget.nanoseconds;
+                    if work.group == 1 {
+                        self.handling.watch();
+                    }
                     if late || handled >= budget.messages {
                         return After::Again;
                     }
@@ -72,9 +76,15 @@ impl Mailbox {
                     hint::spin_loop();
                 }
                 Taken::Busy => return After::Busy,
-                // SAFETY: the turn is ours, and this is what the last take found.
-                Taken::Empty(empty) if unsafe { self.ring.set_idle(empty) } => return After::Idle,
-                Taken::Empty(_) => {}
+                Taken::Empty(empty) => {
+                    if handled > 0 {
+                        began = self.note_run(began, pace.is_thin());
+                    }
+                    // SAFETY: the turn is ours, and this is what the last take found.
+                    if unsafe { self.ring.set_idle(empty) } {
+                        return After::Idle;
+                    }
+                }
                 Taken::End { missed } => {
                     self.finish(work, missed);
                     return After::Ended;
@@ -111,14 +121,18 @@ impl Mailbox {
 
     #[inline]
     fn call_each(&self, handler: &mut Handler, group: &mut Group, cursor: &mut Cursor) {
+        let untimed = self.handling.untimed();
         for word in group {
             // SAFETY: taken out of the ring, so it is ours alone.
             let entry = cursor.entry.insert(unsafe { Entry::from_word(word) });
             let seq = cursor.seq;
             self.delay.reached(seq, || self.clock.monotonic_ns());
             let missed = std::mem::take(&mut cursor.missed) + self.losses.take();
-            let told = Told { missed, seq, end: None };
-            handler(&Arrival { message: entry.message(), told });
+            let arrival = Arrival { message: entry.message(), told: Told { missed, seq, end: None } };
+            match seq & untimed {
+                0 => self.handling.timed(seq, || self.clock.monotonic_ns(), || handler(&arrival)),
+                _ => handler(&arrival),
+            }
             cursor.next();
         }
     }
@@ -185,6 +199,11 @@ impl Pace {
         *group = if now.saturating_sub(last) > SLOW_GROUP_NS { 1 } else { GROUP };
         now.saturating_sub(first)
     }
+
+    /// There was no full group yet: nobody has looked how long the others took.
+    fn is_thin(&self) -> bool {
+        self.laps.is_none()
+    }
 }
 
 /// Where in the group the handler is.
@@ -209,5 +228,9 @@ impl Job for Mailbox {
     unsafe fn run(&self, budget: Budget) -> After {
         // SAFETY: the caller has the turn, so nobody else touches the work.
         self.work.with_mut(|work| self.run_work(unsafe { &mut *work }, budget))
+    }
+
+    fn id(&self) -> u64 {
+        self.profile.id
     }
 }

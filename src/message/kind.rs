@@ -2,6 +2,7 @@
 
 use super::home::Home;
 use super::packet::Layouts;
+use super::tally::{Counted, Event, Made};
 use super::{AmiEvent, Message, Origin, Timestamp};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -76,6 +77,7 @@ pub(crate) struct Kind {
     json: Option<ToJson>,
     ami: Option<ToAmi>,
     panics: AtomicU64,
+    made: Arc<Made>,
     tell: TellPanic,
 }
 
@@ -124,6 +126,27 @@ impl Kind {
         self.ami.as_ref().and_then(|format| self.caught(Foreign::Formatter, || format(message)).flatten())
     }
 
+    /// Counts a message of this type.
+    #[inline]
+    pub(crate) fn count(&self, what: Event) {
+        self.made.count(self.id, what);
+    }
+
+    /// A message that was not made, or is empty: its type is declined.
+    pub(crate) fn count_declined(&self) {
+        self.made.count_declined();
+    }
+
+    /// How many were made, and are gone.
+    pub(crate) fn counted(&self) -> Counted {
+        self.made.read()
+    }
+
+    /// Bytes of one message, its value included but not what that points to.
+    pub(crate) fn block_size(&self) -> usize {
+        self.layouts.block_size()
+    }
+
     /// Panics caught in formatters and in the drops of values.
     pub(crate) fn panics(&self) -> u64 {
         self.panics.load(Ordering::Relaxed)
@@ -153,11 +176,11 @@ impl Kind {
 
     /// Runs foreign code; a panic is counted.
     pub(super) fn caught<R>(&self, which: Foreign, code: impl FnOnce() -> R) -> Option<R> {
-        catch_unwind(AssertUnwindSafe(code)).map_err(|payload| self.count(which, payload)).ok()
+        catch_unwind(AssertUnwindSafe(code)).map_err(|payload| self.note_panic(which, payload)).ok()
     }
 
     #[cold]
-    fn count(&self, which: Foreign, payload: Box<dyn Any + Send>) {
+    fn note_panic(&self, which: Foreign, payload: Box<dyn Any + Send>) {
         self.panics.fetch_add(1, Ordering::Relaxed);
         (self.tell)(&self.name, which, payload);
     }
@@ -234,6 +257,7 @@ impl<T: Send + Sync + 'static> Draft<T> {
             json: self.json,
             ami: self.ami,
             panics: AtomicU64::new(0),
+            made: Arc::default(),
             tell,
         }))
     }

@@ -5,6 +5,7 @@
 //! | [`packet`] | the allocation: header, count, value |
 //! | [`home`] | where the memory comes back to, and when values are dropped |
 //! | [`kind`] | the named, typed handle that makes and reads messages |
+//! | `tally` | how many were made, and are gone |
 //! | [`ami`] | the manager-protocol form of a message, safe against injection |
 //! | [`change`] | the control message that tells of a subscription's beginning and end |
 
@@ -13,11 +14,13 @@ pub(crate) mod change;
 pub(crate) mod home;
 pub(crate) mod kind;
 pub(crate) mod packet;
+mod tally;
 
 pub use ami::AmiEvent;
 pub use change::{Change, EndReason, SubscriptionChange};
 pub use kind::{Formatters, MessageBuilder, MessageType, TypeInfo};
 pub use packet::Message;
+pub(crate) use tally::Event;
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -10,6 +10,7 @@
 
 use super::home;
 use super::kind::{Foreign, Kind};
+use super::tally::Event;
 use super::{Origin, Timestamp};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU32, Ordering, fence};
@@ -88,6 +89,7 @@ impl Message {
         timestamp: Timestamp,
         origin: Option<Origin>,
     ) -> Self {
+        kind.count(Event::Made);
         let Some(block) = home::take_block(kind) else {
             return Self::allocate(kind, value, timestamp, origin, false);
         };
@@ -106,6 +108,7 @@ impl Message {
 
     /// What a declined type makes: nothing to read, delivered to nobody.
     pub(super) fn make_declined(kind: &Arc<Kind>) -> Self {
+        kind.count_declined();
         Self::allocate(kind, (), Timestamp::default(), None, true)
     }
 
@@ -276,7 +279,10 @@ impl Message {
                 drop(Box::from_raw(self.0.cast::<Packet<()>>().as_ptr()));
             },
             // SAFETY: nobody else has the block any more.
-            false => unsafe { home::come_back(self.0) },
+            false => unsafe {
+                self.kind().count(Event::Gone);
+                home::come_back(self.0);
+            },
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a ring shows to those who only look. Read while others move, these are of one moment each.
 
 use super::ring::Ring;
+use crate::sync::Tally;
 use crate::sync::atomic::Ordering;
 
 impl Ring {
@@ -45,5 +46,15 @@ impl Ring {
 
     pub(crate) fn capacity(&self) -> u64 {
         self.producers.capacity
+    }
+
+    /// How far items have been taken out.
+    pub(crate) fn head(&self) -> u64 {
+        self.consumer.head.read()
+    }
+
+    /// When the turn was last taken away from an idle ring, noted by who has it.
+    pub(crate) fn woken_at(&self) -> &Tally {
+        &self.producers.woken_at
     }
 }

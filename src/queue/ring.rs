@@ -5,7 +5,7 @@ use super::shape::{Shape, WhenFull};
 use super::slots::{Slots, slot};
 use super::word::{Close, Head, State, Tail};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Backlog, CachePadded, UnsafeCell, hint};
+use crate::sync::{Backlog, CachePadded, Tally, UnsafeCell, hint};
 use std::num::NonZeroUsize;
 
 /// A lost claim waits a little longer each time, up to this many tries.
@@ -75,6 +75,8 @@ pub(super) struct Producers {
     /// What `high` leaves of the capacity for pushes that pass no mark.
     calm: u64,
     pub(super) evicting: bool,
+    /// When IDLE was last taken away. Here, because whoever does that has the line.
+    pub(super) woken_at: Tally,
 }
 
 pub(super) struct Consumer {
@@ -121,6 +123,7 @@ impl Ring {
                 high: shape.marks.high,
                 calm: shape.marks.high.saturating_sub(1).min(shape.capacity as u64),
                 evicting: shape.evicting,
+                woken_at: Tally::new(),
             }),
             consumer: CachePadded::new(Consumer {
                 head: Head::new(),

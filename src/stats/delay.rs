@@ -1,15 +1,22 @@
-//! Queueing delay: from a sample of messages, into buckets of fixed bounds.
+//! Queueing delay, and since when the oldest message waits: from a sample of messages.
 //!
 //! A mailbox keeps up to eight samples in flight, each packed in one word: the index of a message and when it was
-//! accepted. A producer sets one for every 16th index if its place is free; the owner reads the clock when it reaches
-//! that index. So a message costs a sixteenth of a clock read at most, on either side.
+//! accepted. The clock is read for one message of 16 at most, on either side:
+//!
+//! | who | when | step |
+//! | --- | --- | --- |
+//! | producer | accepted at a multiple of the stride | into a free place; none free: doubles the stride, and drops the samples that are no multiples of it |
+//! | owner | at a multiple of 16 | its sample there: measured, freed. Samples it has passed: freed. Two left or fewer: halves the stride |
+//!
+//! The stride is 16 at first. So however deep the queue is, its samples lie evenly, a quarter of it apart at most (once
+//! it has grown; while it shrinks, the stride follows). Everything is Relaxed and may race: a sample is one whole word,
+//! and the worst of it is one that is lost or left behind, which the owner frees.
 
-use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use std::fmt;
-use std::ptr;
-use std::time::Duration;
+use super::histogram::Histogram;
+use super::timing::Timing;
+use crate::sync::Tally;
 
-/// Every so many indices one may be sampled.
+/// Every so many indices one may be sampled, at most.
 const EVERY: u64 = 16;
 /// So many samples may be in flight.
 const PLACES: usize = 8;
@@ -17,41 +24,65 @@ const PLACES: usize = 8;
 const TICK_SHIFT: u32 = 6;
 const TICK_BITS: u32 = 40;
 const TICK_MASK: u64 = (1 << TICK_BITS) - 1;
-/// The lower 24 bits hold the index's lower bits, shifted so that 0 means "no sample".
+/// The lower 24 bits hold the index in units of 16, plus one so that 0 means "no sample".
 const INDEX_MASK: u64 = (1 << (64 - TICK_BITS)) - 1;
+/// A stride of 16 million messages is enough.
+const DOUBLED_MAX: u64 = 20;
 const HALF: u64 = INDEX_MASK / 2;
-
-/// Buckets: four to each power of two, from 64 ns to 69 s.
-const SUB_BITS: u32 = 2;
-const LOWEST_BIT: u32 = 6;
-const HIGHEST_BIT: u32 = 36;
-const BUCKETS: usize = ((HIGHEST_BIT - LOWEST_BIT) << SUB_BITS) as usize + 1;
-
-type Counts = [AtomicU64; BUCKETS + 1];
 
 /// One mailbox's samples in flight and the delays measured so far.
 pub(crate) struct DelaySample {
-    samples: [AtomicU64; PLACES],
-    /// Made by the first delay measured, so that an idle subscription stays small. The last element is the maximum.
-    counts: AtomicPtr<Counts>,
+    samples: [Tally; PLACES],
+    /// How many times the stride was doubled.
+    doubled: Tally,
+    /// The last sample that the owner came to; 0: none.
+    last: Tally,
+    delays: Histogram,
 }
 
 impl DelaySample {
-    pub(crate) fn new() -> Self {
-        Self { samples: std::array::from_fn(|_| AtomicU64::new(0)), counts: AtomicPtr::new(ptr::null_mut()) }
-    }
-
-    /// A message was accepted at `index`. The clock is asked only if it becomes the sample.
-    #[inline]
-    pub(crate) fn accepted(&self, index: u64, clock: impl FnOnce() -> u64) {
-        if index.is_multiple_of(EVERY) && self.place(index).load(Ordering::Relaxed) == 0 {
-            self.place(index).store(pack(index, clock()), Ordering::Relaxed);
+    pub(crate) const fn new() -> Self {
+        Self {
+            samples: [const { Tally::new() }; PLACES],
+            doubled: Tally::new(),
+            last: Tally::new(),
+            delays: Histogram::new(),
         }
     }
 
+    /// A message was accepted at `index`. The clock is asked only if it becomes a sample.
     #[inline]
-    fn place(&self, index: u64) -> &AtomicU64 {
-        &self.samples[(index / EVERY) as usize % PLACES]
+    pub(crate) fn accepted(&self, index: u64, clock: impl FnOnce() -> u64) {
+        if index.is_multiple_of(EVERY) {
+            self.sample(index, clock);
+        }
+    }
+
+    fn sample(&self, index: u64, clock: impl FnOnce() -> u64) {
+        let doubled = self.doubled.get();
+        if !index.is_multiple_of(EVERY << doubled) {
+            return;
+        }
+        match self.samples.iter().find(|place| place.get() == 0) {
+            Some(free) => free.set(pack(index, clock())),
+            None if doubled < DOUBLED_MAX => {
+                self.thin_out(doubled + 1);
+                self.sample(index, clock);
+            }
+            None => {}
+        }
+    }
+
+    /// Drops every other sample.
+    #[cold]
+    fn thin_out(&self, doubled: u64) {
+        self.doubled.set(doubled);
+        for place in &self.samples {
+            let sample = place.get();
+            if sample != 0 && !((sample - 1) & INDEX_MASK).is_multiple_of(1 << doubled) {
+                place.set(0);
+            }
+        }
     }
 
     /// The message at `index` is about to be handled. One owner at a time calls this.
@@ -63,134 +94,72 @@ impl DelaySample {
     }
 
     fn measure(&self, index: u64, clock: impl FnOnce() -> u64) {
-        // Relaxed: a statistic; two producers may overwrite each other's sample, each a whole one.
-        let sample = self.place(index).load(Ordering::Relaxed);
-        if sample == 0 {
-            return;
+        let mut left = 0;
+        let mut hit = 0;
+        for place in &self.samples {
+            let sample = place.get();
+            match ahead_of(sample, index) {
+                _ if sample == 0 => continue,
+                Some(0) => hit = sample,
+                Some(_) => {
+                    left += 1;
+                    continue;
+                }
+                // Evicted, or set by a producer that was late: passed by.
+                None => {}
+            }
+            place.set(0);
         }
-        let ahead = index_bits(index).wrapping_sub(sample & INDEX_MASK) & INDEX_MASK;
-        if ahead == 0 {
-            self.record(
-                ((clock() >> TICK_SHIFT).wrapping_sub(sample >> (64 - TICK_BITS)) & TICK_MASK) << TICK_SHIFT,
-            );
+        if hit != 0 {
+            self.last.set(hit);
+            self.delays.record(elapsed(hit, clock()), 1);
         }
-        if ahead < HALF {
-            self.place(index).store(0, Ordering::Relaxed);
+        if left <= PLACES / 4 {
+            self.doubled.set(self.doubled.get().saturating_sub(1));
         }
     }
 
-    fn record(&self, nanoseconds: u64) {
-        let counts = self.counts();
-        let add = |count: &AtomicU64| count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        add(&counts[bucket(nanoseconds)]);
-        if nanoseconds > counts[BUCKETS].load(Ordering::Relaxed) {
-            counts[BUCKETS].store(nanoseconds, Ordering::Relaxed);
-        }
+    /// Since when, at the earliest, the message at `head` waits: the latest of the samples up to it. None that says so:
+    /// 0. Both times on the clock of `now`.
+    pub(crate) fn waits_since(&self, head: u64, now: u64) -> u64 {
+        // Rounded up to the next index that could have a sample, `head` itself counts as before it.
+        let is_own = |ahead| ahead == 0 && head.is_multiple_of(EVERY);
+        let before = |sample: &u64| *sample != 0 && ahead_of(*sample, head).is_none_or(is_own);
+        let samples = self.samples.iter().chain([&self.last]).map(Tally::get).filter(before);
+        samples.map(|sample| now.saturating_sub(elapsed(sample, now))).max().unwrap_or(0)
     }
 
-    fn counts(&self) -> &Counts {
-        let mut counts = self.counts.load(Ordering::Acquire);
-        if counts.is_null() {
-            counts = Box::into_raw(Box::new(std::array::from_fn(|_| AtomicU64::new(0))));
-            // ORDERING(delay.counts): Release; pairs with the Acquire in `read`. Only the owner makes it.
-            self.counts.store(counts, Ordering::Release);
-        }
-        // SAFETY: made above or by an earlier owner, freed only by `drop`.
-        unsafe { &*counts }
+    /// Since when, at the latest, the message at `head` waits: the earliest of the samples from it on.
+    pub(crate) fn waits_at_least_since(&self, head: u64, now: u64) -> Option<u64> {
+        let after = |sample: &u64| *sample != 0 && ahead_of(*sample, head).is_some();
+        let samples = self.samples.iter().map(Tally::get).filter(after);
+        samples.map(|sample| now.saturating_sub(elapsed(sample, now))).min()
     }
 
-    pub(crate) fn read(&self) -> Delay {
-        // ORDERING(delay.counts): Acquire; pairs with the Release in `counts`.
-        let counts = self.counts.load(Ordering::Acquire);
-        if counts.is_null() {
-            return Delay::default();
-        }
-        // SAFETY: as in `counts`.
-        let counts = unsafe { &*counts };
-        let values: Vec<u64> = counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
-        Delay::of(&values[..BUCKETS], values[BUCKETS])
-    }
-}
-
-impl Drop for DelaySample {
-    fn drop(&mut self) {
-        let counts = self.counts.load(Ordering::Acquire);
-        if !counts.is_null() {
-            // SAFETY: `&mut self`: nobody reads any more.
-            drop(unsafe { Box::from_raw(counts) });
-        }
+    pub(crate) fn read(&self) -> Timing {
+        self.delays.read()
     }
 }
 
 fn index_bits(index: u64) -> u64 {
-    // Samples have indices that are multiples of EVERY, so the lowest bit is free to make the word non-zero.
-    (index | 1) & INDEX_MASK
+    (index / EVERY) % INDEX_MASK + 1
 }
 
 fn pack(index: u64, nanoseconds: u64) -> u64 {
     ((nanoseconds >> TICK_SHIFT) & TICK_MASK) << (64 - TICK_BITS) | index_bits(index)
 }
 
-fn bucket(nanoseconds: u64) -> usize {
-    let value = nanoseconds.max(1 << LOWEST_BIT);
-    let top = value.ilog2();
-    let within = (value >> (top - SUB_BITS)) & ((1 << SUB_BITS) - 1);
-    let index = (u64::from(top - LOWEST_BIT) << SUB_BITS) + within;
-    (index as usize).min(BUCKETS - 1)
+/// How far the sample lies ahead of `index`, in units of 16 messages, rounded up; `None`: behind it.
+fn ahead_of(sample: u64, index: u64) -> Option<u64> {
+    let ahead = ((sample & INDEX_MASK) + INDEX_MASK - index_bits(index + EVERY - 1)) % INDEX_MASK;
+    (ahead < HALF).then_some(ahead)
 }
 
-/// The longest delay that falls into bucket `index`.
-fn upper_bound(index: usize) -> u64 {
-    let next = index as u64 + 1;
-    let top = LOWEST_BIT + (next >> SUB_BITS) as u32;
-    let within = next & ((1 << SUB_BITS) - 1);
-    (1 << top) + (within << (top - SUB_BITS)) - 1
-}
-
-/// How long messages waited from acceptance to their handler, from a sample of them.
-///
-/// Quantiles are upper bounds of buckets that are at most 25 % wide; the maximum is exact (to 64 ns).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Delay {
-    /// How many messages were measured.
-    pub samples: u64,
-    /// Half of them waited at most so long.
-    pub p50: Duration,
-    /// 99 % of them.
-    pub p99: Duration,
-    /// 99.9 % of them.
-    pub p999: Duration,
-    /// The longest of them.
-    pub max: Duration,
-}
-
-impl Delay {
-    fn of(counts: &[u64], max: u64) -> Self {
-        let samples: u64 = counts.iter().sum();
-        let quantile = |per_mille: u64| {
-            let rank = (samples * per_mille).div_ceil(1000).max(1);
-            let mut below = 0;
-            let found = counts.iter().position(|count| {
-                below += count;
-                below >= rank
-            });
-            Duration::from_nanos(found.map_or(0, upper_bound).min(max))
-        };
-        Self {
-            samples,
-            p50: quantile(500),
-            p99: quantile(990),
-            p999: quantile(999),
-            max: Duration::from_nanos(max),
-        }
-    }
-}
-
-impl fmt::Display for Delay {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "p50 {:?}, p99 {:?}, max {:?} ({} sampled)", self.p50, self.p99, self.max, self.samples)
-    }
+/// Nanoseconds from a sample to `now`.
+fn elapsed(sample: u64, now: u64) -> u64 {
+    let ticks = (now >> TICK_SHIFT).wrapping_sub(sample >> (64 - TICK_BITS)) & TICK_MASK;
+    // A `now` that was read a little earlier than the sample is no day of waiting.
+    if ticks > TICK_MASK - (1 << 20) { 0 } else { ticks << TICK_SHIFT }
 }
 
 #[cfg(all(test, not(bus_loom)))]
@@ -198,20 +167,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buckets_follow_each_other_and_hold_their_bounds() {
-        for index in 0..BUCKETS - 1 {
-            assert_eq!(bucket(upper_bound(index)), index);
-            assert_eq!(bucket(upper_bound(index) + 1), index + 1);
-        }
-        assert_eq!(bucket(0), 0);
-        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
-    }
-
-    #[test]
     fn a_sample_is_measured_once_and_only_at_its_index() {
         let delay = DelaySample::new();
         delay.accepted(32, || 1_000_000);
-        delay.accepted(32 + 128, || panic!("its place is taken"));
+        delay.accepted(33, || panic!("not one of 16"));
         delay.reached(16, || panic!("not there yet"));
         delay.reached(32, || 1_500_000);
         delay.reached(48, || panic!("taken already"));
@@ -224,10 +183,49 @@ mod tests {
     #[test]
     fn a_sample_that_was_passed_by_is_forgotten() {
         let delay = DelaySample::new();
-        delay.accepted(16, || 0);
+        (1..=8).for_each(|n| delay.accepted(16 * n, || 0));
         delay.reached(16 + 128, || panic!("not the sampled one"));
         delay.accepted(16 + 256, || 0);
         delay.reached(16 + 256, || 640);
         assert_eq!(delay.read().samples, 1);
+    }
+
+    #[test]
+    fn samples_lie_evenly_however_deep_the_queue_is() {
+        let delay = DelaySample::new();
+        let depth = 100_000;
+        (0..depth).for_each(|index| delay.accepted(index, || index * 1_000));
+        let mut places: Vec<u64> = delay
+            .samples
+            .iter()
+            .map(Tally::get)
+            .filter(|sample| *sample != 0)
+            .map(|s| (s & INDEX_MASK) - 1)
+            .collect();
+        places.sort_unstable();
+        assert!(places.len() >= 4, "{places:?}");
+        let widest = places.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap() * EVERY;
+        assert!(widest <= depth / 4, "{places:?}");
+        // As it runs dry, the stride follows: a shallow queue is sampled finely again.
+        (0..depth).for_each(|index| delay.reached(index, || depth * 1_000));
+        assert_eq!(delay.doubled.get(), 0);
+        assert!(delay.read().samples >= 4);
+    }
+
+    #[test]
+    fn the_oldest_waits_since_a_sample_near_it() {
+        let delay = DelaySample::new();
+        assert_eq!((delay.waits_since(0, 5_000_000), delay.waits_at_least_since(0, 5_000_000)), (0, None));
+        delay.accepted(0, || 1_000_000);
+        delay.accepted(16, || 2_000_000);
+        let near = |time: u64, expected: u64| time.abs_diff(expected) <= 128;
+        assert!(near(delay.waits_since(0, 5_000_000), 1_000_000), "it is the oldest itself");
+        assert!(near(delay.waits_since(9, 5_000_000), 1_000_000));
+        assert!(near(delay.waits_at_least_since(9, 5_000_000).unwrap(), 2_000_000));
+        delay.reached(0, || 3_000_000);
+        assert!(near(delay.waits_since(9, 5_000_000), 1_000_000), "the last one is remembered");
+        assert!(near(delay.waits_since(17, 5_000_000), 2_000_000));
+        assert_eq!(delay.waits_at_least_since(17, 5_000_000), None);
+        assert!(near(delay.waits_since(17, 1_999_990), 1_999_990), "a clock read too early");
     }
 }

@@ -3,10 +3,35 @@
 //!
 //! Readers never stop anything. Counts of different places are read one after the other, so they add up exactly only
 //! when the bus is quiet.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`histogram`] | times in buckets |
+//! | [`delay`] | how long messages wait, from a sample of them |
+//! | [`handling`] | how long handler calls take, from a sample of them |
+//! | `timing` | what a histogram says |
+//! | `state` | what a subscription is doing |
+//! | `tables` | the structs of topics and subscriptions |
+//! | `whole` | those of types, threads, and a bus as a whole |
+//! | `rows`, `print` | how they print: rows as tables, one in detail |
+//! | [`human`] | figures as people read them |
 
-mod delay;
+pub(crate) mod delay;
+pub(crate) mod handling;
+pub(crate) mod histogram;
+pub(crate) mod human;
+mod print;
+mod rows;
+mod state;
 mod tables;
+mod timing;
+mod whole;
 
-pub use delay::Delay;
 pub(crate) use delay::DelaySample;
-pub use tables::{BusStats, Lost, SubscriptionStats, TopicStats};
+pub(crate) use handling::HandlerTime;
+pub(crate) use histogram::Histogram;
+pub use rows::Rows;
+pub use state::{Blocked, SubscriptionState};
+pub use tables::{Lost, SubscriptionStats, TopicStats};
+pub use timing::{Bucket, Timing};
+pub use whole::{BusStats, MessageTypeStats, PoolStats, Refused, TopicDetail, Totals, Work, WorkerStats};

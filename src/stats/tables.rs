@@ -1,10 +1,12 @@
-//! The plain structs and how they print.
+//! The plain structs of topics and subscriptions.
 
-use super::Delay;
+use super::{Blocked, SubscriptionState, Timing};
 use std::fmt;
+use std::time::Duration;
 
 /// One topic's figures at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct TopicStats {
     /// Its name.
@@ -21,10 +23,20 @@ pub struct TopicStats {
     pub subscriptions: usize,
     /// Forwards out of it now.
     pub forwards: usize,
+    /// Messages that subscriptions on this topic accepted, those that have ended included.
+    pub delivered: u64,
+    /// Messages that filters of subscriptions on this topic kept away.
+    pub filtered: u64,
+    /// Messages that subscriptions on this topic did not get although they were meant for them.
+    pub missed: u64,
+    /// The longest publish here, of those timed (one of 64): inline and Serial handlers included.
+    #[cfg_attr(feature = "json", serde(serialize_with = "crate::stats::human::seconds"))]
+    pub longest: Duration,
 }
 
 /// One subscription's figures at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SubscriptionStats {
     /// Its name.
@@ -55,8 +67,32 @@ pub struct SubscriptionStats {
     pub congested: bool,
     /// Panics of its handler.
     pub panics: u64,
+    /// Messages that its filter kept away, its own begin included.
+    ///
+    /// Derived from what reached the topic, so it costs the publishers nothing; off by the publishes that were under way
+    /// when the subscription was made or ended.
+    pub filtered: u64,
+    /// Messages its handler was called for, or that were read, and the up to 16 that were taken out for it just now.
+    pub handled: u64,
+    /// What it is doing.
+    pub state: SubscriptionState,
+    /// How long the oldest message has been waiting; `None` if none waits, or nobody knows.
+    ///
+    /// Never less than it is (but for a step of the coarse clock). More at most by the time in which 16 messages came, or
+    /// a quarter of the queue if that is deeper.
+    #[cfg_attr(feature = "json", serde(serialize_with = "crate::stats::human::some_seconds"))]
+    pub oldest: Option<Duration>,
+    /// How long ago it was last found empty, if it is not empty: for so long it has been behind.
+    #[cfg_attr(feature = "json", serde(serialize_with = "crate::stats::human::some_seconds"))]
+    pub behind: Option<Duration>,
+    /// Publishers that waited for room.
+    pub blocked: Blocked,
     /// How long messages waited.
-    pub delay: Delay,
+    pub delay: Timing,
+    /// How long handler calls took. Empty for a stream, which has no handler.
+    pub handler: Timing,
+    /// Handler calls noticed that took 10 ms or longer.
+    pub slow: u64,
 }
 
 /// Messages that were meant for a subscription and not delivered, by reason.
@@ -73,6 +109,7 @@ pub struct SubscriptionStats {
 /// # Ok::<(), stasis_bus::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Lost {
     /// Refused by a full mailbox.
@@ -114,92 +151,5 @@ impl fmt::Display for Lost {
         let words: Vec<String> = parts.map(|(count, why)| format!("{count} {why}")).collect();
         f.write_str(if words.is_empty() { "nothing" } else { "" })?;
         f.write_str(&words.join(", "))
-    }
-}
-
-/// A whole bus at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct BusStats {
-    /// Live topics, by name.
-    pub topics: Vec<TopicStats>,
-    /// Live subscriptions, by number.
-    pub subscriptions: Vec<SubscriptionStats>,
-    /// Worker threads now.
-    pub workers: usize,
-    /// Mailboxes that wait for a worker.
-    pub ready: usize,
-    /// Panics of handlers, their drops and wakers caught so far.
-    pub panics: u64,
-    /// Publishes refused because they were nested too deep.
-    pub nested_too_deep: u64,
-    /// Threads that the system refused to start.
-    pub threads_refused: usize,
-}
-
-impl fmt::Display for TopicStats {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        topic_row(f, &self.name, self)
-    }
-}
-
-fn topic_row(f: &mut fmt::Formatter<'_>, name: &str, row: &TopicStats) -> fmt::Result {
-    write!(
-        f,
-        "{name:<36} {:>12} {:>12} {:>10} {:>5} {:>5}",
-        row.published, row.reached, row.unrouted, row.subscriptions, row.forwards
-    )
-}
-
-impl fmt::Display for SubscriptionStats {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:<20} {:<9} {:>12} {:>8} {:>8} {:>8} {:>8} {:>6}  {}",
-            format!("{}#{}", self.name, self.id),
-            self.dispatch,
-            self.accepted,
-            self.depth,
-            self.high_water,
-            self.capacity,
-            self.missed,
-            self.panics,
-            self.delay
-        )
-    }
-}
-
-impl fmt::Display for BusStats {
-    /// Two tables and a line; of many topics the first forty.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{:<36} {:>12} {:>12} {:>10} {:>5} {:>5}",
-            "topic", "published", "reached", "unrouted", "subs", "fwds"
-        )?;
-        const TOPICS_SHOWN: usize = 40;
-        for row in self.topics.iter().take(TOPICS_SHOWN) {
-            writeln!(f, "{row}")?;
-        }
-        if let Some(more) = self.topics.len().checked_sub(TOPICS_SHOWN).filter(|more| *more > 0) {
-            writeln!(f, "... and {more} topics more")?;
-        }
-        writeln!(
-            f,
-            "\n{:<20} {:<9} {:>12} {:>8} {:>8} {:>8} {:>8} {:>6}  delay",
-            "subscription", "dispatch", "accepted", "depth", "highest", "capacity", "missed", "panics"
-        )?;
-        for row in &self.subscriptions {
-            writeln!(f, "{row}")?;
-        }
-        write!(
-            f,
-            "\n{} topics, {} subscriptions, {} workers, {} mailboxes ready, {} panics",
-            self.topics.len(),
-            self.subscriptions.len(),
-            self.workers,
-            self.ready,
-            self.panics
-        )
     }
 }

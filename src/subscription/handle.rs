@@ -215,7 +215,7 @@ impl Subscription {
     fn begin_waiting(&self) -> Result<Option<waits::Waiting>, CannotWait> {
         match self.member.sink {
             Sink::Inline(_) => Ok(None),
-            Sink::Mailbox(_) | Sink::Stream(_) => Ok(Some(waits::begin(&[self.id()])?)),
+            Sink::Mailbox(_) | Sink::Stream(_) => Ok(Some(self.member.begin_wait(&[self.id()])?)),
         }
     }
 

@@ -230,6 +230,9 @@ impl SubscriptionBuilder<'_> {
     fn add(&self, mailbox: &Arc<Mailbox>, change: &crate::Message, wanted: bool) {
         let turn = wanted && mailbox.begin(change.clone());
         self.topic.core().add_route(Route { filter: self.filter.clone(), mailbox: mailbox.clone() });
+        if turn {
+            mailbox.woken(mailbox.coarse_now());
+        }
         if turn && mailbox.pass_turn() {
             self.topic.core().exchange.pool.flush();
         }

@@ -18,6 +18,7 @@ mod model;
 mod parker;
 #[cfg(not(bus_loom))]
 mod real;
+mod tally;
 pub(crate) mod time;
 mod waker;
 
@@ -29,6 +30,7 @@ use real as imp;
 pub(crate) use imp::{Backlog, Snapshot, SnapshotGuard, UnsafeCell, atomic, hint, local, thread};
 pub(crate) use parker::{Parker, Unparker};
 pub(crate) use std::sync::{Arc, Weak};
+pub(crate) use tally::Tally;
 pub(crate) use waker::WakerCell;
 
 pub(crate) use crossbeam_utils::CachePadded;

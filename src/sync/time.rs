@@ -3,6 +3,9 @@
 use super::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// Even a finer coarse clock is not asked about less.
+const COARSE_LONG_NS: u64 = 2_000_000;
+
 /// What time it is, for one bus.
 #[derive(Debug)]
 pub(crate) enum Clock {
@@ -10,6 +13,10 @@ pub(crate) enum Clock {
     Real {
         /// Monotonic readings count from here.
         start: Instant,
+        /// The same moment on the coarse clock.
+        coarse_start: u64,
+        /// What the coarse clock can tell from nothing.
+        tells_from: u64,
     },
     /// A clock that only `advance` moves; starts at zero.
     Manual {
@@ -20,7 +27,7 @@ pub(crate) enum Clock {
 
 impl Clock {
     pub(crate) fn real() -> Self {
-        Self::Real { start: Instant::now() }
+        Self::Real { start: Instant::now(), coarse_start: coarse_ns(), tells_from: 2 * coarse_step_ns() }
     }
 
     pub(crate) fn manual() -> Self {
@@ -30,8 +37,27 @@ impl Clock {
     /// Nanoseconds since the bus was built. One read costs about 30 ns on a virtual machine.
     pub(crate) fn monotonic_ns(&self) -> u64 {
         match self {
-            Self::Real { start } => nanoseconds(start.elapsed()),
+            Self::Real { start, .. } => nanoseconds(start.elapsed()),
             Self::Manual { now } => now.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The same from the kernel's coarse clock: about 5 ns to read, moves in steps of 1 to 10 ms, and is
+    /// up to one of them off, either way.
+    #[inline]
+    pub(crate) fn coarse_monotonic_ns(&self) -> u64 {
+        match self {
+            Self::Real { coarse_start, .. } => coarse_ns().saturating_sub(*coarse_start),
+            Self::Manual { now } => now.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether a time between two readings of the coarse clock is more than its steps make of a short one: true for
+    /// every time that was really longer than two steps (8 ms, as a rule), for none that was shorter than one.
+    pub(crate) fn is_long(&self, coarse: u64) -> bool {
+        match self {
+            Self::Real { tells_from, .. } => coarse >= (*tells_from).max(COARSE_LONG_NS),
+            Self::Manual { .. } => coarse >= COARSE_LONG_NS,
         }
     }
 
@@ -94,13 +120,43 @@ fn wall_ns() -> u64 {
 }
 
 #[cfg(target_os = "linux")]
-fn coarse_wall_ns() -> u64 {
-    use rustix::time::{ClockId, clock_gettime};
-    let now = clock_gettime(ClockId::RealtimeCoarse);
-    (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
+mod coarse {
+    use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
+
+    pub(super) fn coarse_wall_ns() -> u64 {
+        nanoseconds(clock_gettime(ClockId::RealtimeCoarse))
+    }
+
+    pub(super) fn coarse_ns() -> u64 {
+        nanoseconds(clock_gettime(ClockId::MonotonicCoarse))
+    }
+
+    pub(super) fn coarse_step_ns() -> u64 {
+        nanoseconds(clock_getres(ClockId::MonotonicCoarse))
+    }
+
+    fn nanoseconds(time: Timespec) -> u64 {
+        (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn coarse_wall_ns() -> u64 {
-    wall_ns()
+mod coarse {
+    use std::sync::OnceLock;
+    use std::time::Instant;
+
+    pub(super) fn coarse_wall_ns() -> u64 {
+        super::wall_ns()
+    }
+
+    pub(super) fn coarse_ns() -> u64 {
+        static START: OnceLock<Instant> = OnceLock::new();
+        super::nanoseconds(START.get_or_init(Instant::now).elapsed())
+    }
+
+    pub(super) fn coarse_step_ns() -> u64 {
+        0
+    }
 }
+
+use coarse::{coarse_ns, coarse_step_ns, coarse_wall_ns};

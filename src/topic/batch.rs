@@ -14,7 +14,7 @@ use super::turns::Turns;
 use super::walk::Walk;
 use super::{BatchReport, Refusal, Topic};
 use crate::mailbox::{Entry, Mailbox, Offer, Patience, Several};
-use crate::message::Message;
+use crate::message::{Event, Message};
 use crate::queue::CLAIM_MAX;
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
@@ -82,8 +82,14 @@ impl<'w> Batch<'w> {
                 None => {
                     batch.items.push(Item { message: ManuallyDrop::new(message), unshared: 1, accepted: 0 })
                 }
-                Some(Refusal::Declined) => batch.report.declined += 1,
-                Some(Refusal::ForeignType) => batch.report.foreign += 1,
+                Some(refusal @ Refusal::Declined) => {
+                    walk.refuse(refusal);
+                    batch.report.declined += 1;
+                }
+                Some(refusal @ Refusal::ForeignType) => {
+                    walk.refuse(refusal);
+                    batch.report.foreign += 1;
+                }
                 Some(whole) => batch.report.refusal = Some(whole),
             }
         }
@@ -107,8 +113,8 @@ impl<'w> Batch<'w> {
         self.report
     }
 
-    /// Hands all messages to everybody on the lists collected.
-    pub(super) fn deliver(mut self, reached: &[Reached]) -> BatchReport {
+    /// Hands all messages, the first of which has that number, to everybody on the lists collected.
+    pub(super) fn deliver(mut self, reached: &[Reached], first: u64) -> BatchReport {
         let audience = Audience::of(reached);
         self.count(reached, &audience);
         for reached in reached {
@@ -123,7 +129,7 @@ impl<'w> Batch<'w> {
         }
         self.turns.flush(&self.walk.topic.exchange);
         if audience.has_inline && self.walk.may_nest() {
-            self.call_handlers(reached);
+            self.call_handlers(reached, first);
         }
         self.finish()
     }
@@ -241,8 +247,9 @@ impl<'w> Batch<'w> {
         }
     }
 
-    fn call_handlers(&mut self, reached: &[Reached]) {
-        for item in &mut self.items {
+    fn call_handlers(&mut self, reached: &[Reached], first: u64) {
+        for (number, item) in (first..).zip(&mut self.items) {
+            self.walk.numbered(number);
             let one = self.walk.call_handlers(reached, &item.message);
             item.accepted += one.accepted;
             self.report.add(&one);
@@ -250,7 +257,8 @@ impl<'w> Batch<'w> {
     }
 
     fn finish(mut self) -> BatchReport {
-        self.report.unreached = self.items.iter().filter(|item| item.accepted == 0).count() as u64;
+        let unreached = self.items.iter().filter(|item| item.accepted == 0);
+        self.report.unreached = unreached.map(|item| item.message.kind().count(Event::Unused)).count() as u64;
         if self.report.unreached > 0 {
             self.walk.count_unrouted(self.report.unreached);
         }
@@ -274,10 +282,10 @@ impl Walk<'_> {
         if batch.is_empty() {
             return batch.report();
         }
-        self.topic.published.fetch_add(batch.len(), Ordering::Relaxed);
+        let first = self.topic.published.fetch_add(batch.len(), Ordering::Relaxed);
         let mut reached = take_scratch();
         collect(Reached::load(self.topic), &mut reached, batch.len());
-        let report = batch.deliver(&reached);
+        let report = batch.deliver(&reached, first);
         give_scratch(reached);
         report
     }

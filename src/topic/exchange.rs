@@ -2,16 +2,18 @@
 
 use super::forward::Standing;
 use super::member::Member;
+use super::members::{Gone, Members};
+use super::registry::Registry;
 use super::{Topic, TopicCore};
 use crate::dispatch::fence::Fence;
 use crate::dispatch::frames;
 use crate::dispatch::pool::Pool;
 use crate::message::{MessageType, SubscriptionChange};
+use crate::stats::Histogram;
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use crate::sync::time::Clock;
-use crate::sync::{Arc, Mutex, Weak, thread};
+use crate::sync::{Arc, Mutex, Tally, Weak, thread};
 use std::any::Any;
-use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 
 /// How far a bus is in its life.
@@ -24,6 +26,21 @@ pub(crate) enum Phase {
     Over = 2,
 }
 
+/// What a bus counts as a whole: rare events, and what topics that are gone have counted.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) published: Tally,
+    pub(crate) unrouted: Tally,
+    pub(crate) declined: Tally,
+    pub(crate) closed: Tally,
+    pub(crate) foreign_type: Tally,
+    pub(crate) waits: Tally,
+    pub(crate) circles: Tally,
+    /// Sums that somebody was told already: none is told less later.
+    pub(crate) told_published: Tally,
+    pub(crate) told_unrouted: Tally,
+}
+
 pub(crate) struct Exchange {
     /// The bus's number, unique in the process.
     pub(crate) id: u64,
@@ -33,8 +50,11 @@ pub(crate) struct Exchange {
     pub(crate) fence: Arc<Fence>,
     pub(crate) changes: MessageType<SubscriptionChange>,
     pub(crate) nested_too_deep: AtomicU64,
-    topics: Mutex<HashMap<Arc<str>, Weak<TopicCore>>>,
-    members: Mutex<BTreeMap<u64, Arc<Member>>>,
+    /// How long publishes take, inline and Serial handlers included.
+    pub(crate) publishes: Histogram,
+    pub(crate) counts: Counts,
+    topics: Registry,
+    members: Members,
     forwards: Mutex<Vec<Standing>>,
     /// Threads of dedicated subscriptions, by subscription.
     threads: Mutex<Vec<(u64, thread::JoinHandle<()>)>>,
@@ -58,8 +78,10 @@ impl Exchange {
             fence,
             changes,
             nested_too_deep: AtomicU64::new(0),
-            topics: Mutex::new(HashMap::new()),
-            members: Mutex::new(BTreeMap::new()),
+            publishes: Histogram::new(),
+            counts: Counts::default(),
+            topics: Registry::new(),
+            members: Members::new(),
             forwards: Mutex::new(Vec::new()),
             threads: Mutex::new(Vec::new()),
             facade: OnceLock::new(),
@@ -100,38 +122,25 @@ impl Exchange {
 
     /// The live topic of that name, or a new one with that detail.
     pub(crate) fn topic(self: &Arc<Self>, name: &str, detail: &str) -> Topic {
-        let mut topics = self.topics.lock();
-        if let Some(live) = topics.get(name).and_then(Weak::upgrade) {
-            return Topic(live);
-        }
-        let name: Arc<str> = name.into();
-        let made = Arc::new(TopicCore::new(self.clone(), name.clone(), detail.into()));
-        topics.insert(name, Arc::downgrade(&made));
-        Topic(made)
+        self.topics.get_or_make(name, |name| TopicCore::new(self.clone(), name, detail.into()))
     }
 
     pub(crate) fn find_topic(&self, name: &str) -> Option<Topic> {
-        self.topics.lock().get(name).and_then(Weak::upgrade).map(Topic)
+        self.topics.find(name)
     }
 
     /// All live topics, by name.
     pub(crate) fn topics(&self) -> Vec<Topic> {
-        let weak: Vec<_> = self.topics.lock().values().cloned().collect();
-        // Outside the lock: the last handle of a topic may be among these, and its drop takes the lock.
-        let mut live: Vec<_> = weak.iter().filter_map(Weak::upgrade).map(Topic).collect();
+        let mut live = self.topics.all();
         live.sort_unstable_by(|a, b| a.name().cmp(b.name()));
         live
     }
 
-    /// A topic is going. Its name may stand for a younger one already.
-    pub(super) fn forget_topic(&self, name: &str, gone: *const TopicCore) {
-        let mut topics = self.topics.lock();
-        if topics.get(name).is_some_and(|weak| std::ptr::eq(weak.as_ptr(), gone)) {
-            topics.remove(name);
-            if topics.capacity() > 1024 && topics.len() < topics.capacity() / 8 {
-                topics.shrink_to_fit();
-            }
-        }
+    /// A topic is going: what it has counted stays.
+    pub(super) fn forget_topic(&self, gone: &TopicCore) {
+        self.counts.published.add(gone.sums().published);
+        self.counts.unrouted.add(gone.sums().unrouted);
+        self.topics.forget(&gone.name, gone);
     }
 
     pub(super) fn keep_forward(&self, edge: Standing) {
@@ -152,17 +161,22 @@ impl Exchange {
     // ---- subscriptions ---------------------------------------------------------------------------------------
 
     pub(crate) fn remember(&self, member: Arc<Member>) {
-        self.members.lock().insert(member.id(), member);
+        self.members.add(member);
     }
 
     /// It has ended. `Some`: nobody forgot it before.
     pub(crate) fn forget(&self, id: u64) -> Option<Arc<Member>> {
-        self.members.lock().remove(&id)
+        self.members.remove(id)
     }
 
     /// All live subscriptions, by number.
     pub(crate) fn members(&self) -> Vec<Arc<Member>> {
-        self.members.lock().values().cloned().collect()
+        self.members.all()
+    }
+
+    /// What subscriptions that are gone have counted.
+    pub(crate) fn gone(&self) -> Gone {
+        self.members.gone()
     }
 
     pub(crate) fn keep_thread(&self, subscription: u64, thread: thread::JoinHandle<()>) {

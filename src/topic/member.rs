@@ -10,10 +10,9 @@ use crate::error::FilterError;
 use crate::mailbox::{Dispatch, Ending, Filter, Inline, Mailbox, Profile, Reader};
 use crate::message::{Change, EndReason, Message, SubscriptionChange};
 use crate::queue::Close;
-use crate::stats::{Delay, Lost, SubscriptionStats};
-use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::time::Deadline;
+use crate::sync::{Arc, Tally};
 use std::time::Duration;
 
 /// What receives.
@@ -36,6 +35,8 @@ pub(crate) struct Member {
     /// What had when it was taken off the topic's list.
     left_at: AtomicU64,
     ending: AtomicBool,
+    /// Which of the gone ones this is, once its figures are among theirs; 0: it is not.
+    fold: Tally,
 }
 
 /// Why waiting for a subscription's end was given up.
@@ -69,7 +70,21 @@ impl Member {
             joined_at: AtomicU64::new(0),
             left_at: AtomicU64::new(u64::MAX),
             ending: AtomicBool::new(false),
+            fold: Tally::new(),
         }
+    }
+
+    pub(super) fn fold(&self) -> &Tally {
+        &self.fold
+    }
+
+    /// Notes that the calling thread waits for `targets`, unless that would close a circle.
+    pub(crate) fn begin_wait(&self, targets: &[u64]) -> Result<waits::Waiting, Circle> {
+        let counts = &self.topic.exchange.counts;
+        let begun = waits::begin(targets);
+        let count = if begun.is_ok() { &counts.waits } else { &counts.circles };
+        count.add(1);
+        begun
     }
 
     pub(crate) fn id(&self) -> u64 {
@@ -236,7 +251,7 @@ impl Member {
         // The final of an inline subscription waits for the walks of its topic as well.
         let targets = [self.id(), self.topic.id];
         let targets = if let Sink::Inline(_) = self.sink { &targets[..] } else { &targets[..1] };
-        let _waiting = waits::begin(targets)?;
+        let _waiting = self.begin_wait(targets)?;
         if self.topic.exchange.pool.is_manual() {
             self.run_alone();
             // Nobody else runs anything: what has not ended now never does while this thread waits.
@@ -260,6 +275,12 @@ impl Member {
             Sink::Stream(reader) => reader.is_drained(),
             Sink::Inline(_) => true,
         }
+    }
+
+    /// What reached the topic while it stood there.
+    pub(super) fn met(&self) -> u64 {
+        let until = self.topic.reached().min(self.left_at.load(Ordering::Relaxed));
+        until.saturating_sub(self.joined_at.load(Ordering::Relaxed))
     }
 
     pub(crate) fn accepted(&self) -> u64 {
@@ -296,34 +317,5 @@ impl Member {
     /// Whether its end comes by itself. A stream's comes when somebody reads it.
     pub(crate) fn is_run(&self) -> bool {
         !matches!(self.sink, Sink::Stream(_))
-    }
-
-    pub(crate) fn stats(&self) -> SubscriptionStats {
-        let mut stats = SubscriptionStats {
-            name: self.profile().name.to_string(),
-            id: self.id(),
-            topic: self.topic.name.to_string(),
-            dispatch: self.dispatch.name(),
-            accepted: self.accepted(),
-            depth: 0,
-            high_water: 0,
-            capacity: 0,
-            missed: 0,
-            lost: Lost::default(),
-            over_capacity: 0,
-            high_crossings: 0,
-            congested: false,
-            panics: 0,
-            delay: Delay::default(),
-        };
-        match &self.sink {
-            Sink::Inline(inline) => stats.panics = inline.panics(),
-            Sink::Mailbox(_) | Sink::Stream(_) => {
-                if let Some(mailbox) = self.mailbox() {
-                    mailbox.fill(&mut stats);
-                }
-            }
-        }
-        stats
     }
 }

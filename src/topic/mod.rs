@@ -2,6 +2,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | `figures` | what topics and subscriptions tell of themselves |
 //! | [`exchange`] | what all topics of a bus share: registry, pool, clock, phase |
 //! | [`subscribers`] | the copy-on-write list of one topic |
 //! | [`gate`] | what keeps inline calls from coming after the final one |
@@ -9,20 +10,26 @@
 //! | `collect` | what a publish reaches |
 //! | [`walk`] | one publish: collect, deliver, wake, call inline handlers |
 //! | [`publisher`] | one thread's publishes, with the lists kept in between |
+//! | `timed` | which publishes are timed |
 //! | `turns` | what a publish has to wake or to run, and when |
 //! | [`member`] | one subscription as its topic sees it, and how it ends |
+//! | `members`, `registry` | the live subscriptions of a bus, and its topics by name |
 //! | [`forward`] | everything published here also reaches there |
 //! | [`report`] | what a publish did |
 
 mod batch;
 mod collect;
 pub(crate) mod exchange;
+mod figures;
 pub(crate) mod forward;
 pub(crate) mod gate;
 pub(crate) mod member;
+mod members;
 pub(crate) mod publisher;
+mod registry;
 pub(crate) mod report;
 pub(crate) mod subscribers;
+mod timed;
 mod turns;
 pub(crate) mod walk;
 
@@ -33,8 +40,9 @@ pub use report::{BatchReport, Refusal, Report};
 use crate::message::{Message, MessageType, Timestamp};
 use crate::stats::TopicStats;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Arc, Mutex, Snapshot};
+use crate::sync::{Arc, Mutex, Snapshot, Tally};
 use exchange::Exchange;
+use figures::Left;
 use publisher::Ledger;
 use std::fmt;
 use subscribers::Subscribers;
@@ -60,6 +68,12 @@ pub(crate) struct TopicCore {
     pub(crate) unrouted: AtomicU64,
     /// What publishers count by themselves.
     ledger: Ledger,
+    /// Walks that are timed because an inline handler here was slow.
+    watched: Tally,
+    /// The longest publish timed, in nanoseconds.
+    longest: Tally,
+    /// What subscriptions have counted that have left.
+    left: Left,
 }
 
 /// A topic's counts of messages.
@@ -87,6 +101,9 @@ impl TopicCore {
             arrived: AtomicU64::new(0),
             unrouted: AtomicU64::new(0),
             ledger: Ledger::new(),
+            watched: Tally::new(),
+            longest: Tally::new(),
+            left: Left::default(),
         }
     }
 
@@ -95,24 +112,11 @@ impl TopicCore {
         let sums = self.sums();
         sums.published + sums.arrived + self.own.load(Ordering::Relaxed)
     }
-
-    pub(crate) fn stats(&self) -> TopicStats {
-        let (now, sums) = (self.subscribers.load(), self.sums());
-        TopicStats {
-            name: self.name.to_string(),
-            published: sums.published,
-            reached: sums.published + sums.arrived + self.own.load(Ordering::Relaxed),
-            arrived: sums.arrived,
-            unrouted: sums.unrouted,
-            subscriptions: now.routes().len() + now.inline().len(),
-            forwards: now.edges().len(),
-        }
-    }
 }
 
 impl Drop for TopicCore {
     fn drop(&mut self) {
-        self.exchange.forget_topic(&self.name, self);
+        self.exchange.forget_topic(self);
     }
 }
 
@@ -155,9 +159,9 @@ impl Topic {
         self.0.created
     }
 
-    /// Its figures now.
+    /// Its figures now. Cost: a look at every subscription of the bus.
     pub fn stats(&self) -> TopicStats {
-        self.0.stats()
+        self.0.stats_of(&self.0.exchange.members())
     }
 
     /// Whether both are the same topic, not merely of the same name.
@@ -200,7 +204,7 @@ impl Topic {
         value: impl FnOnce() -> T,
     ) -> Report {
         if let Some(refusal) = self.refusal(kind) {
-            return Report::refused(refusal);
+            return self.refuse(kind, refusal);
         }
         match self.wants(kind) {
             true => self.publish(kind.message(value())),
@@ -212,6 +216,14 @@ impl Topic {
     /// deliveries.
     pub fn wants<T>(&self, kind: &MessageType<T>) -> bool {
         self.refusal(kind).is_none() && Walk::from(&self.0).wants(kind.kind())
+    }
+
+    /// A message was not made because of that.
+    fn refuse<T>(&self, kind: &MessageType<T>, refusal: Refusal) -> Report {
+        if refusal == Refusal::Declined {
+            kind.kind().count_declined();
+        }
+        Walk::from(&self.0).refuse(refusal)
     }
 
     /// Why no message of this type is taken here, whoever listens.
@@ -226,7 +238,7 @@ impl Topic {
 
 impl fmt::Debug for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stats = self.stats();
+        let stats = self.0.own_stats();
         f.debug_struct("Topic")
             .field("name", &self.name())
             .field("subscriptions", &stats.subscriptions)

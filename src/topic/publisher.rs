@@ -57,23 +57,25 @@ pub(super) struct Counts {
 
 impl Counts {
     #[inline]
-    fn walked(&self, messages: u64) {
-        add(&self.walked, messages);
+    fn walked(&self, messages: u64) -> u64 {
+        add(&self.walked, messages)
     }
 
     pub(super) fn unwanted(&self) {
-        add(&self.unwanted, 1);
+        let _ = add(&self.unwanted, 1);
     }
 
     pub(super) fn unrouted(&self, messages: u64) {
-        add(&self.unrouted, messages);
+        let _ = add(&self.unrouted, messages);
     }
 }
 
-/// Single writer: no locked instruction.
+/// Single writer: no locked instruction. Returns what stood before.
 #[inline]
-fn add(count: &AtomicU64, more: u64) {
-    count.store(count.load(Ordering::Relaxed) + more, Ordering::Relaxed);
+fn add(count: &AtomicU64, more: u64) -> u64 {
+    let before = count.load(Ordering::Relaxed);
+    count.store(before + more, Ordering::Relaxed);
+    before
 }
 
 /// The publishers that reach one topic, by their numbers.
@@ -242,8 +244,10 @@ impl Publisher {
             return walk.refuse(refusal);
         }
         self.view.refresh(&self.topic.0);
-        self.view.counts.walked(1);
-        walk.counted_by(&self.view.counts).deliver(&self.view.reached, message)
+        let number = self.view.counts.walked(1);
+        let walk = walk.counted_by(&self.view.counts);
+        walk.numbered(number);
+        walk.deliver(&self.view.reached, message)
     }
 
     /// Delivers `messages`, in their order. As [`Topic::publish_batch`], for less.
@@ -254,8 +258,8 @@ impl Publisher {
         if batch.is_empty() {
             return batch.report();
         }
-        self.view.counts.walked(batch.len());
-        batch.deliver(&self.view.reached)
+        let first = self.view.counts.walked(batch.len());
+        batch.deliver(&self.view.reached, first)
     }
 
     /// Makes a message only if somebody wants it, and publishes it. As [`Topic::publish_with`], for less.
@@ -274,7 +278,7 @@ impl Publisher {
         value: impl FnOnce() -> T,
     ) -> Report {
         if let Some(refusal) = self.topic.refusal(kind) {
-            return Report::refused(refusal);
+            return self.topic.refuse(kind, refusal);
         }
         self.view.refresh(&self.topic.0);
         match self.view.reached.iter().any(|reached| reached.list.wants(kind.kind())) {

@@ -21,13 +21,18 @@ pub(super) struct Turns {
     others: Vec<*const Mailbox>,
     /// Mailboxes whose high mark was passed, held by the lists collected.
     congested: Vec<*const Mailbox>,
+    /// The coarse clock, read once, by the first turn taken.
+    now: Option<u64>,
 }
 
 impl Turns {
     #[inline]
     pub(super) fn take(&mut self, mailbox: &Arc<Mailbox>) {
         match mailbox.consumer() {
-            Consumer::Pool(_) => self.pool |= mailbox.pass_turn(),
+            Consumer::Pool(_) => {
+                self.note_woken(mailbox);
+                self.pool |= mailbox.pass_turn();
+            }
             _ => self.keep(mailbox),
         }
     }
@@ -38,9 +43,16 @@ impl Turns {
         self.congested.push(Arc::as_ptr(mailbox));
     }
 
+    #[inline]
+    fn note_woken(&mut self, mailbox: &Mailbox) {
+        mailbox.woken(*self.now.get_or_insert_with(|| mailbox.coarse_now()));
+    }
+
     fn keep(&mut self, mailbox: &Arc<Mailbox>) {
-        if let Consumer::Serial = mailbox.consumer() {
-            frames::hold(mailbox.profile().id);
+        match mailbox.consumer() {
+            // Run by this very thread: no clock read for what is over in a moment.
+            Consumer::Serial => frames::hold(mailbox.profile().id),
+            _ => self.note_woken(mailbox),
         }
         if self.others.capacity() == 0 {
             self.others = SPARE_TURNS.try_with(Cell::take).unwrap_or_default();

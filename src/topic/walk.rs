@@ -16,15 +16,17 @@
 use super::collect::{Guard, Reached, collect, give_scratch, take_scratch};
 use super::publisher::Counts;
 use super::subscribers::{InlineRoute, Route, Subscribers};
+use super::timed::InlineTiming;
 use super::turns::Turns;
 use super::{Refusal, Report, TopicCore};
 use crate::dispatch::fence::{PanicPlace, caught};
 use crate::dispatch::frames;
 use crate::mailbox::{Entry, Mailbox, Offer, Patience, Receipt, SyncOutcome};
-use crate::message::Message;
 use crate::message::kind::Kind;
+use crate::message::{Event, Message};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
+use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
 
@@ -39,11 +41,13 @@ pub(crate) struct Walk<'a> {
     awaited: Option<(u64, Receipt)>,
     /// Where a `Publisher` counts.
     counts: Option<&'a Counts>,
+    /// This one is timed, with the inline handlers it calls.
+    timed: Cell<bool>,
 }
 
 impl<'a> Walk<'a> {
     pub(crate) fn from(topic: &'a Arc<TopicCore>) -> Self {
-        Self { topic, except: None, control: false, awaited: None, counts: None }
+        Self { topic, except: None, control: false, awaited: None, counts: None, timed: Cell::new(false) }
     }
 
     /// For the bus's own messages.
@@ -65,13 +69,20 @@ impl<'a> Walk<'a> {
         self
     }
 
+    /// The message handed out next is the one of that number: some are timed.
+    #[inline]
+    pub(super) fn numbered(&self, number: u64) {
+        self.timed.set(!self.control && self.topic.times(number));
+    }
+
     #[inline]
     pub(crate) fn publish(self, message: Message) -> Report {
         if let Some(refusal) = self.refusal(&message) {
             return self.refuse(refusal);
         }
         let count = if self.control { &self.topic.own } else { &self.topic.published };
-        count.fetch_add(1, Ordering::Relaxed);
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        self.numbered(number);
         let first = Reached::load(self.topic);
         if first.list.edges().is_empty() {
             return self.deliver(std::slice::from_ref(&first), message);
@@ -101,9 +112,13 @@ impl<'a> Walk<'a> {
 
     #[cold]
     pub(super) fn refuse(&self, refusal: Refusal) -> Report {
-        if refusal == Refusal::NestedTooDeep {
-            self.topic.exchange.nested_too_deep.fetch_add(1, Ordering::Relaxed);
-        }
+        let exchange = &self.topic.exchange;
+        match refusal {
+            Refusal::NestedTooDeep => exchange.nested_too_deep.fetch_add(1, Ordering::Relaxed),
+            Refusal::Declined => exchange.counts.declined.add(1),
+            Refusal::Closed => exchange.counts.closed.add(1),
+            Refusal::ForeignType => exchange.counts.foreign_type.add(1),
+        };
         Report::refused(refusal)
     }
 
@@ -123,7 +138,7 @@ impl<'a> Walk<'a> {
     /// A publish that was not made because nobody wants it.
     pub(crate) fn unwanted(&self) -> Report {
         if !self.topic.exchange.admits() {
-            return Report::refused(Refusal::Closed);
+            return self.refuse(Refusal::Closed);
         }
         match self.counts {
             Some(counts) => counts.unwanted(),
@@ -144,7 +159,24 @@ impl<'a> Walk<'a> {
     }
 
     /// Hands `message` to everybody on the lists collected.
+    #[inline]
     pub(super) fn deliver(&self, reached: &[Reached], message: Message) -> Report {
+        match self.timed.get() {
+            false => self.hand_out(reached, message),
+            true => self.deliver_timed(reached, message),
+        }
+    }
+
+    #[cold]
+    fn deliver_timed(&self, reached: &[Reached], message: Message) -> Report {
+        let clock = &self.topic.exchange.clock;
+        let began = clock.monotonic_ns();
+        let report = self.hand_out(reached, message);
+        self.topic.note_publish(clock.monotonic_ns().saturating_sub(began));
+        report
+    }
+
+    fn hand_out(&self, reached: &[Reached], message: Message) -> Report {
         let mut delivery = Fanout::new(self, message);
         delivery.count(reached);
         for reached in reached {
@@ -363,7 +395,10 @@ impl<'w> Fanout<'w> {
         let gate = Leave(list);
         let bus = self.walk.topic.exchange.id;
         frames::enter(bus, reached.topic().id, || {
-            frames::mark(bus, reached.topic().id, |frame| self.call_each(list.inline(), frame));
+            let timing = reached.topic().timing(self.walk.timed.get());
+            frames::mark(bus, reached.topic().id, |frame| {
+                self.call_each(list.inline(), frame, timing.as_ref())
+            });
             self.tell_waiter(list);
             // Inside the frame: finals delivered here are in order, and none may wait for one after it.
             drop(gate);
@@ -371,10 +406,15 @@ impl<'w> Fanout<'w> {
     }
 
     /// One fence around all calls, resumed behind a handler that panicked.
-    fn call_each(&mut self, inline: &[InlineRoute], frame: &frames::Frame) {
+    fn call_each(
+        &mut self,
+        inline: &[InlineRoute],
+        frame: &frames::Frame,
+        timing: Option<&InlineTiming<'_>>,
+    ) {
         let mut at = 0;
         while at < inline.len() {
-            let Err(payload) = caught(|| self.call_from(inline, &mut at, frame)) else { return };
+            let Err(payload) = caught(|| self.call_from(inline, &mut at, frame, timing)) else { return };
             let culprit = &inline[at - 1].inline;
             culprit.count_panic();
             culprit.profile().fence.tell(&culprit.profile().name, PanicPlace::Handler, payload);
@@ -382,7 +422,13 @@ impl<'w> Fanout<'w> {
     }
 
     #[inline]
-    fn call_from(&mut self, routes: &[InlineRoute], at: &mut usize, frame: &frames::Frame) {
+    fn call_from(
+        &mut self,
+        routes: &[InlineRoute],
+        at: &mut usize,
+        frame: &frames::Frame,
+        timing: Option<&InlineTiming<'_>>,
+    ) {
         while let Some(InlineRoute { filter, counted, inline }) = routes.get(*at) {
             *at += 1;
             if !filter.accepts(self.message.kind()) {
@@ -394,7 +440,11 @@ impl<'w> Fanout<'w> {
                     inline.count_call();
                 }
                 // SAFETY: inside the gate of the list that has it.
-                unsafe { inline.call(&self.message) };
+                let call = || unsafe { inline.call(&self.message) };
+                match timing {
+                    None => call(),
+                    Some(timing) => timing.time(inline, call),
+                }
             }
         }
     }
@@ -411,6 +461,7 @@ impl<'w> Fanout<'w> {
     fn finish(&mut self) -> Report {
         if self.report.accepted == 0 && !self.walk.control {
             self.walk.count_unrouted(1);
+            self.message.kind().count(Event::Unused);
         }
         self.turns.run_serial();
         // Values go last, when every turn is passed on: their drops may do anything.

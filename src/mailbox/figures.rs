@@ -1,0 +1,92 @@
+//! What a mailbox tells of itself.
+
+use super::Mailbox;
+use crate::stats::{Lost, SubscriptionStats};
+use crate::sync::atomic::Ordering;
+use std::time::Duration;
+
+impl Mailbox {
+    /// When somebody took IDLE away, by the coarse clock. Called by who has the turn, before it is passed on.
+    #[inline]
+    pub(crate) fn woken(&self, now: u64) {
+        self.ring.woken_at().set(now);
+    }
+
+    /// Now, by the coarse clock.
+    #[inline]
+    pub(crate) fn coarse_now(&self) -> u64 {
+        self.clock.coarse_monotonic_ns()
+    }
+
+    /// The owner found nothing left, after handling something since `began` (0: nobody looked). If that were `thin` groups
+    /// only, which are not timed, and took long, then one of the calls did. Returns when the next ones begin.
+    #[inline]
+    pub(super) fn note_run(&self, began: u64, thin: bool) -> u64 {
+        if began == 0 {
+            return 0;
+        }
+        let now = self.coarse_now();
+        self.caught_up.set(now);
+        if thin && self.clock.is_long(now.saturating_sub(began)) {
+            self.handling.ran_long(now - began);
+        }
+        now
+    }
+
+    /// The reader found nothing left.
+    pub(super) fn note_empty(&self) {
+        self.caught_up.set(self.coarse_now());
+    }
+
+    /// Since when its owner has not found it empty; 0: not known.
+    fn busy_since(&self) -> u64 {
+        self.ring.woken_at().get().max(self.caught_up.get())
+    }
+
+    /// For how long it has not been found empty.
+    pub(crate) fn busy_for(&self) -> Option<Duration> {
+        let since = Some(self.busy_since()).filter(|since| *since > 0)?;
+        Some(Duration::from_nanos(self.coarse_now().saturating_sub(since)))
+    }
+
+    /// Since when the oldest message waits: its own sample if it has one, else the latest moment known to be before it.
+    fn oldest_since(&self, now: u64) -> Option<u64> {
+        let head = self.ring.head();
+        let before = self.busy_since().max(self.delay.waits_since(head, now));
+        match self.delay.waits_at_least_since(head, now) {
+            Some(after) => Some(if before == 0 { after } else { before.min(after) }),
+            None => (before > 0).then_some(before),
+        }
+    }
+
+    /// Messages that never got in, although they were meant for it.
+    pub(crate) fn turned_away(lost: &Lost) -> u64 {
+        lost.refused + lost.timed_out + lost.disconnected
+    }
+
+    /// The rest of its figures.
+    pub(crate) fn fill(&self, stats: &mut SubscriptionStats) {
+        let now = self.clock.monotonic_ns();
+        stats.depth = self.depth();
+        stats.accepted = self.accepted();
+        stats.high_water = self.ring.high_water();
+        stats.capacity = self.ring.capacity();
+        stats.lost = self.lost();
+        stats.missed = stats.lost.total();
+        stats.high_crossings = self.congestion.high_crossings();
+        stats.congested = self.ring.is_congested();
+        stats.over_capacity = self.over_capacity.load(Ordering::Relaxed);
+        stats.panics = self.panics.load(Ordering::Relaxed);
+        let lost_inside = stats.lost.evicted + stats.lost.conflated + stats.lost.discarded;
+        stats.handled = stats.accepted.saturating_sub(stats.depth + lost_inside);
+        stats.delay = self.delay.read();
+        stats.handler = self.handling.read();
+        stats.slow = self.handling.slow();
+        stats.blocked = self.room.blocked(now);
+        if stats.depth > 0 {
+            let ago = |since: u64| Duration::from_nanos(now.saturating_sub(since));
+            stats.oldest = self.oldest_since(now).map(ago);
+            stats.behind = Some(self.busy_since()).filter(|since| *since > 0).map(ago);
+        }
+    }
+}

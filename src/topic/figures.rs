@@ -1,0 +1,119 @@
+//! The figures of topics and subscriptions, put together from what the parts tell.
+
+use super::TopicCore;
+use super::member::{Member, Sink};
+use crate::dispatch::shift::Running;
+use crate::mailbox::{Consumer, Mailbox};
+use crate::stats::{SubscriptionState, SubscriptionStats, TopicStats};
+use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, Tally};
+use std::time::Duration;
+
+/// What subscriptions have counted that have left their topic.
+#[derive(Default)]
+pub(super) struct Left {
+    delivered: Tally,
+    filtered: Tally,
+    missed: Tally,
+}
+
+impl TopicCore {
+    /// What the topic counts itself.
+    pub(crate) fn own_stats(&self) -> TopicStats {
+        let (now, sums) = (self.subscribers.load(), self.sums());
+        TopicStats {
+            name: self.name.to_string(),
+            published: sums.published,
+            reached: sums.published + sums.arrived + self.own.load(Ordering::Relaxed),
+            arrived: sums.arrived,
+            unrouted: sums.unrouted,
+            subscriptions: now.routes().len() + now.inline().len(),
+            forwards: now.edges().len(),
+            delivered: self.left.delivered.get(),
+            filtered: self.left.filtered.get(),
+            missed: self.left.missed.get(),
+            longest: Duration::from_nanos(self.longest.get()),
+        }
+    }
+
+    /// The same, with what those of `members` count that are its own.
+    pub(crate) fn stats_of(&self, members: &[Arc<Member>]) -> TopicStats {
+        let mut stats = self.own_stats();
+        let own =
+            members.iter().filter(|member| std::ptr::eq(&*member.topic, self) && member.fold().get() == 0);
+        own.for_each(|member| stats.add(&member.stats_while(&[])));
+        stats
+    }
+
+    /// A subscription has ended.
+    pub(super) fn note_left(&self, last: &SubscriptionStats) {
+        self.left.delivered.add(last.accepted);
+        self.left.filtered.add(last.filtered);
+        self.left.missed.add(last.missed);
+    }
+
+    /// Where its messages go on to, by name.
+    pub(crate) fn targets(&self) -> Vec<String> {
+        self.subscribers.load().edges().iter().map(|edge| edge.target.name.to_string()).collect()
+    }
+}
+
+impl Member {
+    pub(crate) fn stats(&self) -> SubscriptionStats {
+        self.stats_while(&self.topic.exchange.pool.running())
+    }
+
+    /// The same, with what the workers were seen doing.
+    pub(crate) fn stats_while(&self, running: &[Running]) -> SubscriptionStats {
+        let mut stats = SubscriptionStats {
+            name: self.profile().name.to_string(),
+            id: self.id(),
+            topic: self.topic.name.to_string(),
+            dispatch: self.dispatch.name(),
+            accepted: self.accepted(),
+            ..SubscriptionStats::default()
+        };
+        match &self.sink {
+            Sink::Inline(inline) => {
+                stats.handled = stats.accepted;
+                inline.fill(&mut stats);
+            }
+            Sink::Mailbox(mailbox) => mailbox.fill(&mut stats),
+            Sink::Stream(reader) => reader.mailbox().fill(&mut stats),
+        }
+        stats.filtered = self.filtered(&stats);
+        stats.state = self.state(running, &stats);
+        stats
+    }
+
+    /// What reached its topic while it stood, less what it was offered.
+    fn filtered(&self, stats: &SubscriptionStats) -> u64 {
+        self.met().saturating_sub(stats.accepted + Mailbox::turned_away(&stats.lost))
+    }
+
+    fn state(&self, running: &[Running], stats: &SubscriptionStats) -> SubscriptionState {
+        if self.done().is_set() {
+            return SubscriptionState::Ended;
+        }
+        if let Some(run) = running.iter().find(|run| run.subscription == self.id()) {
+            return SubscriptionState::Running { worker: Some(run.seat), time: run.time };
+        }
+        if !self.is_subscribed() {
+            return SubscriptionState::Ending;
+        }
+        match self.mailbox() {
+            Some(mailbox) => self.state_of(mailbox, stats),
+            None => SubscriptionState::Idle,
+        }
+    }
+
+    fn state_of(&self, mailbox: &Mailbox, stats: &SubscriptionStats) -> SubscriptionState {
+        match mailbox.consumer() {
+            Consumer::Stream(_) if stats.depth > 0 => SubscriptionState::Waiting,
+            Consumer::Stream(_) => SubscriptionState::Idle,
+            _ if mailbox.is_idle() => SubscriptionState::Idle,
+            Consumer::Pool(_) => SubscriptionState::Waiting,
+            _ => SubscriptionState::Running { worker: None, time: mailbox.busy_for().unwrap_or_default() },
+        }
+    }
+}
