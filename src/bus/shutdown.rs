@@ -216,6 +216,10 @@ fn drain(exchange: &Exchange, deadline: Deadline) -> bool {
         if deadline.passed() {
             return false;
         }
+        if exchange.pool.workers() == 0 {
+            // Nobody was there yet, or the system refused to start anybody.
+            exchange.pool.flush();
+        }
         before = now;
         thread::sleep(LOOK_EVERY);
     }

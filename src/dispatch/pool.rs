@@ -5,6 +5,8 @@
 //! for `grow_after` while work waits, it becomes a worker and starts the next standby. So handlers that block do
 //! not stop others, noticed without a further publish, and load that keeps moving does not grow the pool.
 //! A worker that was idle for `idle_timeout` leaves, down to the minimum, and starts a standby if there is none.
+//! A thread that the system refuses is counted, and asked for again by every job that becomes ready and finds nobody
+//! asleep, by workers that come back, and by the shutdown.
 //!
 //! A worker that is about to wait for another subscription [hands its seat](hand_over) to a fresh thread and
 //! leaves when it is done. So a pool of one worker makes progress through any chain of waits, and a worker never runs
@@ -35,6 +37,9 @@ const THIN_PAUSE: Duration = if cfg!(bus_loom) { Duration::ZERO } else { Duratio
 const REST_YIELDS: u32 = if cfg!(bus_loom) { 0 } else { 4 };
 /// A worker with nothing but a half-written job looks again after so long.
 const BUSY_PAUSE: Duration = Duration::from_micros(50);
+
+/// A system that refused a thread is asked again by the next job that finds nobody asleep; by workers after so long.
+const RETRY_AFTER: Duration = Duration::from_millis(1);
 
 /// What the pool was told to be.
 pub(crate) struct PoolConfig {
@@ -79,6 +84,8 @@ struct Crew {
     shrunk: u64,
     /// Waits that found no thread to take the waiting worker's place.
     no_seat: u64,
+    /// The system refused a thread: not before then do workers ask again.
+    retry_at: Option<Deadline>,
 }
 
 /// No thread could take over.
@@ -121,7 +128,7 @@ impl Pool {
         }
     }
 
-    /// Nobody sleeps: start the threads, or tell the standby.
+    /// Nobody sleeps: start what is missing, or tell the standby.
     #[cold]
     fn rouse(self: &Arc<Self>) {
         if self.queue.move_standby(Standby::Asleep, Standby::Awake) {
@@ -133,17 +140,20 @@ impl Pool {
         }
     }
 
+    /// A worker that comes by for every job does not ask the system each time.
+    fn was_refused_just_now(&self) -> bool {
+        self.crew.lock().retry_at.is_some_and(|time| !time.passed())
+    }
+
+    /// Whoever is missing: all, at first; later those that the system refused.
     #[cold]
     fn start(self: &Arc<Self>) {
         let mut crew = self.crew.lock();
-        for seat in 0..self.config.workers_min {
+        let missing = (0..self.config.workers_min).filter(|seat| crew.seats & (1 << seat) == 0);
+        for seat in missing.collect::<Vec<_>>() {
             self.start_worker(&mut crew, seat);
         }
-        match crew.seats {
-            // The system refused every thread: the next ready job tries again.
-            0 => self.queue.set_standby(Standby::Unstarted),
-            _ => self.start_standby(&mut crew),
-        }
+        self.start_standby(&mut crew);
     }
 
     fn start_worker(self: &Arc<Self>, crew: &mut Crew, seat: usize) -> bool {
@@ -164,9 +174,11 @@ impl Pool {
         }
         let pool = self.clone();
         crew.has_standby = self.start_thread(crew, ThreadKind::Standby, move || pool.stand_by());
-        if crew.has_standby {
-            self.queue.set_standby(Standby::Awake);
-        }
+        // Before the standby can say anything else: it takes the crew's lock first.
+        self.queue.set_standby(match crew.has_standby {
+            true => Standby::Awake,
+            false => Standby::Unstarted,
+        });
     }
 
     fn start_thread(&self, crew: &mut Crew, kind: ThreadKind, body: impl FnOnce() + Send + 'static) -> bool {
@@ -181,6 +193,7 @@ impl Pool {
             }
             Err(_) => {
                 crew.refused += 1;
+                crew.retry_at = Some(Deadline::after(Some(RETRY_AFTER)));
                 false
             }
         }
@@ -214,8 +227,8 @@ impl Pool {
     }
 
     fn run(self: &Arc<Self>, job: Ready, seat: usize, row: &mut InARow) {
-        if !self.queue.is_empty() {
-            self.flush();
+        if !self.queue.is_empty() && self.queue.notify() && !self.was_refused_just_now() {
+            self.rouse();
         }
         let now = self.config.clock.coarse_monotonic_ns();
         self.shifts[seat].run(job.id(), now);

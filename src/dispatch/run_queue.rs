@@ -28,13 +28,13 @@ pub(crate) const SEATS_MAX: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Standby {
-    /// No thread of the pool was started yet: the first work starts them.
+    /// Threads are missing: none was started yet, or the system refused one. The next work starts them.
     Unstarted = 0,
     /// Waiting to be roused.
     Asleep = 1,
     /// Watching the queue.
     Awake = 2,
-    /// There is none: the pool is at its maximum, or over.
+    /// There is none and none is missing: the pool is at its maximum, being filled, or over.
     Absent = 3,
 }
 
