@@ -636,3 +636,38 @@ fn g7_a_waiting_publisher_is_woken_when_the_overflow_is_used_up() {
     assert_eq!(publisher.join().unwrap().accepted, 1);
     end(&bus);
 }
+
+/// There is a little room, and its owner is in a handler that waits for the very publisher who waits for room.
+#[test]
+fn g7_a_little_room_is_enough_for_a_publisher_that_waits() {
+    let _watched = watched();
+    let (bus, kind) = numbers();
+    let topic = bus.topic("t").unwrap();
+    let (first, published) = (Gate::new(), Gate::new());
+    let (go_on, done, read) = (first.clone(), published.clone(), kind.clone());
+    let policy = Overflow::Block(Duration::from_secs(50));
+    let builder = topic.subscription("waits").accept(&kind).capacity(16).overflow(policy);
+    let waits =
+        builder.dispatch(Dispatch::Dedicated).start(move |delivery| match read.read(delivery.message()) {
+            Some(0) => go_on.pass(),
+            Some(1) => done.pass(),
+            _ => {}
+        });
+    // One is being handled, sixteen fill the mailbox.
+    topic.publish(kind.message(0));
+    eventually(|| bus.stats().subscriptions[0].depth == 0);
+    for number in 1..=16 {
+        assert_eq!(topic.publish(kind.message(number)).accepted, 1);
+    }
+    let opens = thread::spawn(move || {
+        // By then the publisher sleeps, as a rule.
+        thread::sleep(Duration::from_millis(30));
+        first.open();
+    });
+    let report = topic.publish(kind.message(17));
+    published.open();
+    assert_eq!((report.accepted, report.dropped), (1, 0));
+    opens.join().unwrap();
+    drop(waits);
+    end(&bus);
+}

@@ -9,7 +9,10 @@ mod common;
 
 use common::*;
 use futures_core::Stream as _;
-use stasis_bus::{AmiEvent, Bus, Dispatch, Handled, MessageType, Overflow, Topic, WaitError, WeakBus};
+use stasis_bus::{
+    AmiEvent, Bus, Dispatch, Handled, MessageType, Overflow, SubscribeError, Subscription, Topic, WaitError,
+    WeakBus,
+};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -368,4 +371,34 @@ fn g8_publishing_from_the_destructor_of_a_thread_local() {
         assert_eq!(log.all(), [Some(1), Some(2), Some(1), Some(2), None], "{}", listener.dispatch());
     }
     end(&bus);
+}
+
+/// A handler that subscribes itself anew in its own begin, called on the thread that subscribes: refused at the depth at
+/// which publishes are, instead of using up the stack.
+#[test]
+fn g8_subscribing_in_ones_own_begin_ends_at_the_limit() {
+    fn again(topic: &Topic, mode: Dispatch, refused: &Log<SubscribeError>) -> Result<(), SubscribeError> {
+        let (its, log) = (topic.clone(), refused.clone());
+        let handler = move |_: &stasis_bus::Delivery<'_>| {
+            if log.len() == 0
+                && let Err(error) = again(&its, mode, &log)
+            {
+                log.push(error);
+            }
+        };
+        let builder = topic.subscription("again").dispatch(mode);
+        let subscription =
+            if mode == Dispatch::Inline { builder.inline(handler) } else { builder.start(handler) };
+        subscription.map(Subscription::detach)
+    }
+    let _watched = watched();
+    for mode in [Dispatch::Inline, Dispatch::Serial] {
+        let (bus, _) = numbers();
+        let (topic, refused) = (bus.topic("t").unwrap(), Log::new());
+        again(&topic, mode, &refused).unwrap();
+        assert_eq!(refused.all().first(), Some(&SubscribeError::NestedTooDeep), "{mode}");
+        assert!(bus.stats().nested_too_deep >= 1);
+        assert!(topic.stats().subscriptions <= 65);
+        end(&bus);
+    }
 }

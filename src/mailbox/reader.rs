@@ -55,7 +55,8 @@ struct Place {
 struct AfterRead {
     released: Option<Entry>,
     crossed: bool,
-    ended: Option<Forget>,
+    /// The final message is made then.
+    ended: Option<(Ending, Told)>,
 }
 
 impl Reader {
@@ -133,10 +134,10 @@ impl Reader {
         if after.crossed {
             self.mailbox.tell_crossings();
         }
-        if let Some(forget) = after.ended {
-            self.end(forget);
+        match after.ended {
+            Some((ending, told)) => Next::Item(self.end(ending, told)),
+            None => next,
         }
-        next
     }
 
     fn read(&self, after: &mut AfterRead) -> Next {
@@ -170,15 +171,19 @@ impl Reader {
         Some(Item { message, told: Told { missed, seq, end: None } })
     }
 
-    fn read_end(&self, place: &mut Place, evicted: u64, ended: &mut Option<Forget>) -> Next {
-        let Some(Ending { farewell, forget, .. }) = place.ending.take() else { return Next::Over };
-        *ended = Some(forget);
-        let told = self.mailbox.last_told(evicted + place.missed);
-        let item = Item { message: farewell(self.mailbox.end_reason()), told };
-        Next::Item(item)
+    fn read_end(&self, place: &mut Place, evicted: u64, ended: &mut Option<(Ending, Told)>) -> Next {
+        *ended = place.ending.take().map(|ending| (ending, self.mailbox.last_told(evicted + place.missed)));
+        Next::Over
     }
 
-    fn end(&self, forget: Forget) {
+    /// Makes the final message, which may run foreign drops; then the bus forgets the subscription.
+    fn end(&self, ending: Ending, told: Told) -> Item {
+        let message = (ending.farewell)(self.mailbox.end_reason());
+        self.forget(ending.forget);
+        Item { message, told }
+    }
+
+    fn forget(&self, forget: Forget) {
         forget();
         self.mailbox.congestion.end(&self.mailbox.profile);
         self.mailbox.done.set(());
@@ -220,7 +225,7 @@ impl Reader {
         self.throw_away();
         let ending = self.place.lock().ending.take();
         if let Some(ending) = ending {
-            self.end(ending.forget);
+            self.forget(ending.forget);
         }
     }
 }

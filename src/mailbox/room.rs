@@ -10,6 +10,9 @@
 //! | fence (SeqCst) | fence (SeqCst) |
 //! | takes the lock, tries again, else waits | past the noted head? takes the lock, forgets it, wakes all |
 //!
+//! A handler may wait for what that very publisher does next, with less than half of the ring taken out: a publisher that
+//! sleeps looks again every [`LOOK_AGAIN`], so that room is never refused to it for longer.
+//!
 //! One of the two sees the other. A ring that was full at `head` is emptied by an owner that passes the noted head, so
 //! a wake-up always comes. Under the lock runs bus code only: a push that does not wait.
 
@@ -24,6 +27,9 @@ const NOBODY: u64 = u64::MAX;
 /// Looks before sleeping: first with spin hints, the last few giving the processor away.
 const SPINS: u32 = if cfg!(bus_loom) { 0 } else { 64 };
 const YIELDS: u32 = if cfg!(bus_loom) { 0 } else { 4 };
+
+/// How long a publisher sleeps while there may be a little room.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// Who waited here, and how long: counted where a publisher goes to sleep, under the lock. Short spins are none.
 #[derive(Default)]
@@ -121,7 +127,8 @@ impl Room {
             if deadline.passed() {
                 break Err(NoRoom::TimedOut);
             }
-            guard = self.changed.wait(guard, deadline.left());
+            let nap = deadline.left().map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN));
+            guard = self.changed.wait(guard, Some(nap));
         };
         self.waits.end(clock.monotonic_ns().saturating_sub(began));
         drop(guard);

@@ -201,7 +201,7 @@ pub struct BusStats {
     pub ready: usize,
     /// Panics of user code caught so far.
     pub panics: u64,
-    /// Publishes refused because they were nested too deep.
+    /// Publishes and subscriptions refused because they were nested too deep.
     pub nested_too_deep: u64,
     /// Threads that the system refused to start.
     pub threads_refused: usize,

@@ -12,6 +12,7 @@ use crate::mailbox::{
     Profile, Reader, dedicated,
 };
 use crate::message::{Change, EndReason};
+use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, WakerCell};
 use crate::topic::member::{Member, Sink};
 use crate::topic::subscribers::Route;
@@ -27,7 +28,7 @@ impl SubscriptionBuilder<'_> {
     /// # Errors
     ///
     /// If the name, the capacity or a filter's type is refused, the dispatch is Inline or Stream, the system refuses a
-    /// dedicated thread, or the bus is shut down.
+    /// dedicated thread, the calling thread is in 64 handlers already, or the bus is shut down.
     pub fn start(
         self,
         mut handler: impl FnMut(&Delivery<'_>) + Send + 'static,
@@ -178,6 +179,10 @@ impl SubscriptionBuilder<'_> {
         self.thread.check(self.dispatch.unwrap_or_default())?;
         self.check_marks()?;
         let exchange = &self.topic.core().exchange;
+        if frames::depth() >= frames::NESTING_MAX {
+            exchange.nested_too_deep.fetch_add(1, Ordering::Relaxed);
+            return Err(SubscribeError::NestedTooDeep);
+        }
         if !exchange.admits() {
             return Err(SubscribeError::Closed);
         }
