@@ -2,7 +2,7 @@
 
 pub(crate) mod frame;
 pub(crate) mod screen;
-mod text;
+pub(crate) mod text;
 
 use crate::consumers::operator::Operator;
 use crate::input::Meter;

@@ -1,6 +1,7 @@
 //! What the user is told at the end, in words and as `report.json`.
 
 use crate::End;
+use crate::board::text::brief;
 use crate::cdr::compare::Difference;
 use crate::output::Written;
 use crate::serve::Served;
@@ -266,7 +267,7 @@ impl Summary<'_> {
             let (name, dispatch) = (&one.name, one.dispatch);
             write!(f, "{name:<13}{dispatch:<10}{:>10}{:>8}{:>9}", one.accepted, one.missed, one.high_water)?;
             for delay in [one.delay.p50, one.delay.p99, one.delay.p999, one.delay.max] {
-                write!(f, "{:>12}", format!("{:.1} us", delay.as_nanos() as f64 / 1000.0))?;
+                write!(f, "{:>12}", brief(delay))?;
             }
             writeln!(f)?;
         }

@@ -154,6 +154,7 @@ pub(crate) fn brief(time: Duration) -> String {
     let nanos = time.as_nanos() as f64;
     match nanos {
         0.0 => "-".to_owned(),
+        _ if nanos < 1e4 => format!("{:.1} us", nanos / 1e3),
         _ if nanos < 1e6 => format!("{:.0} us", nanos / 1e3),
         _ if nanos < 1e9 => format!("{:.1} ms", nanos / 1e6),
         _ => format!("{:.1} s", nanos / 1e9),
@@ -211,8 +212,8 @@ mod tests {
     #[test]
     fn figures_are_short() {
         assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-        let times = [0, 12_345, 5_100_000, 1_250_000_000].map(Duration::from_nanos).map(brief);
-        assert_eq!(times, ["-", "12 us", "5.1 ms", "1.2 s"]);
+        let times = [0, 850, 12_345, 5_100_000, 1_250_000_000].map(Duration::from_nanos).map(brief);
+        assert_eq!(times, ["-", "0.8 us", "12 us", "5.1 ms", "1.2 s"]);
         assert_eq!([5, 65, 3_600].map(Duration::from_secs).map(clock), ["0:05", "1:05", "1:00:00"]);
         assert_eq!((bar(0.0, 4), bar(0.01, 4), bar(7.0, 4)), ("░░░░".into(), "█░░░".into(), "████".into()));
         assert_eq!(curve([9.0, 0.0, 4.0, 8.0].into_iter(), 3), "▁▅█");
