@@ -332,9 +332,10 @@ fn who_is_no_manager_is_tried_again_later() {
 #[test]
 fn silence_is_not_waited_for_for_ever() {
     let patience = Patience {
-        login: Duration::from_millis(100),
+        // The script has so long to answer.
+        login: Duration::from_millis(1500),
+        pong: Duration::from_millis(1500),
         silence: Duration::from_millis(50),
-        pong: Duration::from_millis(100),
         ..impatient()
     };
     let listen = |stage: &mut Stage| while stage.hear().is_some() {};

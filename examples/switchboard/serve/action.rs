@@ -11,20 +11,32 @@ pub(super) struct Reply {
     pub(super) text: String,
     /// Nothing is said after it.
     pub(super) is_last: bool,
+    /// Some: from now on.
+    pub(super) wants_events: Option<bool>,
 }
 
 /// Names and keys are compared as a manager does: letters may be large or small.
 pub(super) fn reply(bus: &Bus, action: &Block) -> Reply {
     let id = value(action, "ActionID");
     let text = match action.name.to_ascii_lowercase().as_str() {
-        "login" => login(id, action),
+        "login" => return login(id, action),
+        "events" => return events(id, action),
         "logoff" => return goodbye(id, "as you wish"),
         "ping" => answer("Success", id, &[("Ping", "Pong"), ("Timestamp", &now())]),
         "coreshowchannels" => CHANNELS.list(bus, id),
         "bridgelist" => BRIDGES.list(bus, id),
-        _ => error(id, "unknown action; known are Login, Logoff, Ping, CoreShowChannels and BridgeList"),
+        _ => error(
+            id,
+            "unknown action; known are Login, Logoff, Ping, Events, CoreShowChannels and BridgeList",
+        ),
     };
-    Reply { text, is_last: false }
+    Reply::new(text)
+}
+
+impl Reply {
+    fn new(text: String) -> Self {
+        Self { text, is_last: false, wants_events: None }
+    }
 }
 
 pub(super) fn error(id: Option<&str>, message: &str) -> String {
@@ -32,16 +44,30 @@ pub(super) fn error(id: Option<&str>, message: &str) -> String {
 }
 
 pub(super) fn goodbye(id: Option<&str>, message: &str) -> Reply {
-    Reply { text: answer("Goodbye", id, &[("Message", message)]), is_last: true }
+    Reply { is_last: true, ..Reply::new(answer("Goodbye", id, &[("Message", message)])) }
 }
 
 /// Everybody may listen; but who logs in without a name or a secret has made a mistake, and is told.
-fn login(id: Option<&str>, action: &Block) -> String {
+fn login(id: Option<&str>, action: &Block) -> Reply {
     let has = |key| value(action, key).is_some_and(|value| !value.is_empty());
-    match has("Username") && (has("Secret") || has("Key")) {
-        true => answer("Success", id, &[("Message", "welcome")]),
-        false => error(id, "a login needs Username and Secret"),
+    if !has("Username") || !has("Secret") {
+        return Reply::new(error(id, "a login needs Username and Secret"));
     }
+    let wants_events = value(action, "Events").map(wants);
+    Reply { wants_events, ..Reply::new(answer("Success", id, &[("Message", "welcome")])) }
+}
+
+fn events(id: Option<&str>, action: &Block) -> Reply {
+    let Some(wanted) = value(action, "EventMask").map(wants) else {
+        return Reply::new(error(id, "Events needs an EventMask"));
+    };
+    let told = if wanted { "On" } else { "Off" };
+    Reply { wants_events: Some(wanted), ..Reply::new(answer("Success", id, &[("Events", told)])) }
+}
+
+/// There is no choice between classes of events: all, or none.
+fn wants(mask: &str) -> bool {
+    !matches!(mask.to_ascii_lowercase().as_str(), "off" | "no" | "none" | "0" | "false" | "")
 }
 
 /// What there is of one kind. The bus knows it: each channel and each bridge has a topic as long as it lives.

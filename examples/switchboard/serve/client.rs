@@ -6,7 +6,7 @@ use crate::ami::{Packet, Reader};
 use crate::messages::Kinds;
 use crate::wire::{is_pause, write_within};
 use stasis_bus::{
-    Bus, EndReason, Error, Forward, MessageType, Overflow, Received, Stream, Subscription, Topic,
+    Bus, EndReason, Error, Filter, Forward, MessageType, Overflow, Received, Stream, Subscription, Topic,
 };
 use std::fmt::{Display, Write as _};
 use std::io::{self, Read};
@@ -32,6 +32,8 @@ pub(super) struct Client {
     bus: Bus,
     topic: Topic,
     answers: MessageType<String>,
+    /// What it gets if it wants events, and if it wants none.
+    filters: [Filter; 2],
     pub(super) subscription: Subscription,
     /// Who knows first why it goes says so.
     parting: OnceLock<Parting>,
@@ -66,8 +68,9 @@ pub(super) fn start(
     let topic = bus.topic(&format!("ami:{number}"))?;
     let events = subscribe(shared, &topic, &answers)?;
     let subscription = events.messages.handle();
+    let filters = [subscription.filter().unwrap_or_default(), Filter::all().accept(&answers)];
     let parting = OnceLock::new();
-    let client = Arc::new(Client { number, socket, bus, topic, answers, subscription, parting });
+    let client = Arc::new(Client { number, socket, bus, topic, answers, filters, subscription, parting });
     if shared.add(&client) {
         let running = client.clone().run(shared.clone(), events);
         running.inspect_err(|_| shared.remove(&client, Parting::Left))?;
@@ -200,6 +203,10 @@ impl Client {
 
     /// Whether the conversation goes on.
     fn answer(&self, reply: &Reply) -> bool {
+        if let Some(wants_events) = reply.wants_events {
+            // It has ended, if this fails.
+            let _ = self.subscription.set_filter(&self.filters[usize::from(!wants_events)]);
+        }
         self.topic.publish(self.answers.message(reply.text.clone()));
         if reply.is_last {
             self.known_parting(Parting::Left);

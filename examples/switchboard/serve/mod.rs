@@ -3,7 +3,8 @@
 //! A client gets a greeting line and then every event from its coming on, without asking: who only listens
 //! (`nc 127.0.0.1 5038`) need not log in. A login is answered all the same, so that programs made for a real manager work;
 //! it is good with every name and secret, for there is nothing to protect: whoever reaches the port can read.
-//! Only loopback addresses are served.
+//! Only loopback addresses are served. Who wants no events says so, at the login or later (`Events: off`): that is a
+//! change of the subscription's filter.
 //!
 //! ```text
 //!                  forward             one bounded queue

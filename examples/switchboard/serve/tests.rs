@@ -174,6 +174,30 @@ fn who_logs_in_is_answered_as_by_a_manager() {
 }
 
 #[test]
+fn who_wants_no_events_gets_answers_only() {
+    let (mut trial, server) = serve(Limits::default());
+    let mut guest = Guest::new(&server);
+    let mut heard = |said: &[&str], event: &str| {
+        guest.say(said);
+        let answer = guest.answer();
+        trial.play(format!("Event: {event}\r\n\r\n").as_bytes(), PIECE);
+        guest.say(&["Action: Ping"]);
+        let events = std::iter::from_fn(|| match guest.next() {
+            Some(Packet::Event(block)) => Some(block.name),
+            _ => None,
+        });
+        (answer.name, events.collect::<Vec<_>>())
+    };
+    let off = heard(&["Action: Login", "Username: u", "Secret: s", "Events: off"], "A");
+    assert_eq!(off, ("Success".to_owned(), Vec::new()));
+    let on = heard(&["Action: Events", "EventMask: system,call"], "B");
+    assert_eq!(on, ("Success".to_owned(), vec!["B".to_owned()]));
+    assert_eq!(heard(&["Action: Events"], "C"), ("Error".to_owned(), vec!["C".to_owned()]));
+    assert_eq!(heard(&["action: events", "eventmask: OFF"], "D"), ("Success".to_owned(), Vec::new()));
+    finish(trial, server);
+}
+
+#[test]
 fn who_makes_no_sense_is_told_so_and_closed() {
     let (trial, server) = serve(Limits::default());
     let cases: [(&[u8], &str); 5] = [
@@ -218,8 +242,7 @@ fn one_too_many_is_refused_until_somebody_leaves() {
 #[test]
 fn who_is_slow_is_closed_and_slows_nobody() {
     let stream = unpack(RICH);
-    let (mut trial, server) =
-        serve(Limits { waiting: 4096, write: Duration::from_secs(1), ..Limits::default() });
+    let (mut trial, server) = serve(Limits { waiting: 4096, ..Limits::default() });
     let slow = Guest::new(&server);
     let mut good = Guest::new(&server);
     let reader = thread::spawn(move || std::iter::from_fn(|| good.next()).last());
