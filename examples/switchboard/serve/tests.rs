@@ -263,6 +263,29 @@ fn who_is_slow_is_closed_and_slows_nobody() {
     drop(slow);
 }
 
+/// It reads all the time; but more comes at once than may wait for it.
+#[test]
+fn who_cannot_keep_up_gets_a_true_beginning_and_is_told() {
+    let (mut trial, server) = serve(Limits { waiting: 4, ..Limits::default() });
+    let mut guest = Guest::new(&server);
+    let reader = thread::spawn(move || {
+        let mut text = String::new();
+        guest.socket.read_to_string(&mut text).expect("UTF-8 to the end");
+        text
+    });
+    let start = Instant::now();
+    while server.clients() > 0 {
+        assert!(start.elapsed() < HUNG_AFTER, "it is not found out");
+        trial.play(&unpack(RICH), PIECE);
+    }
+    let (made, served) = finish(trial, server);
+    let heard = reader.join().expect("no panic");
+    let told = "Response: Error\r\nMessage: too slow: some events have found no room\r\n\r\n";
+    let events = heard.strip_suffix(told).expect("it is told");
+    assert!(events.ends_with("\r\n\r\n") && made.feed.starts_with(events), "{} bytes", events.len());
+    assert_eq!(served, Served { clients: 1, slow: 1, ..Served::default() });
+}
+
 /// The queue has room for all, but the client takes nothing.
 #[test]
 fn who_takes_nothing_does_not_hold_up_the_end() {
