@@ -11,10 +11,11 @@ use crate::options::{Options, Rounds, Speed};
 use crate::stop::Stop;
 use frame::{Figures, View};
 use screen::Screen;
-use stasis_bus::{Bus, BusStats};
+use stasis_bus::{Bus, BusStats, SubscriptionStats};
 use std::collections::VecDeque;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use text::{brief, grouped};
 
 const PAUSE: Duration = Duration::from_millis(200);
 /// Rates are those of about the last second.
@@ -105,13 +106,20 @@ fn messages(stats: &BusStats) -> u64 {
 
 fn workers(stats: &BusStats) -> String {
     let (workers, ready, topics, panics) = (stats.workers, stats.ready, stats.topics.len(), stats.panics);
-    format!("workers: {workers}, mailboxes ready: {ready}, topics: {topics}, panics: {panics}")
+    let busy = stats.worker_stats.iter().filter(|worker| worker.running.is_some()).count();
+    format!("workers busy: {busy} of {workers}, mailboxes ready: {ready}, topics: {topics}, panics: {panics}")
 }
 
 /// What is wrong on the bus, in plain words.
 fn diagnosis(_bus: &Bus, stats: &BusStats) -> Vec<String> {
-    let behind = stats.subscriptions.iter().filter(|one| one.depth * 2 > one.capacity);
-    behind.map(|one| format!("{} is behind: {} of {} wait", one.name, one.depth, one.capacity)).collect()
+    stats.subscriptions.iter().filter(|one| one.depth * 2 > one.capacity).map(behind).collect()
+}
+
+fn behind(one: &SubscriptionStats) -> String {
+    let since = one.behind.map_or_else(String::new, |time| format!(" since {}", brief(time)));
+    let call = one.handler.p99;
+    let takes = if call.is_zero() { String::new() } else { format!("; a call takes {} at p99", brief(call)) };
+    format!("{} is behind{since}: {} of {} wait{takes}", one.name, grouped(one.depth), grouped(one.capacity))
 }
 
 #[derive(Clone, Copy, Debug)]

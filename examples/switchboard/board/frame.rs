@@ -58,6 +58,8 @@ pub(crate) struct Figures {
     panics: u64,
     /// 99 of 100 messages waited no longer.
     wait: Duration,
+    /// The same of handler calls; nothing for a stream, which has no handler.
+    handler: Duration,
 }
 
 impl Figures {
@@ -70,6 +72,7 @@ impl Figures {
             missed: stats.missed,
             panics: stats.panics,
             wait: stats.delay.p99,
+            handler: stats.handler.p99,
         }
     }
 }
@@ -182,8 +185,8 @@ impl View {
     fn bottom(&self) -> Vec<Line> {
         let (name, queue) = (left("CONSUMER", SUBSCRIPTION_COLUMNS), left("QUEUE", BAR_COLUMNS));
         let header = format!(
-            " {name}{queue}{:>8}{:>8}{:>9}{:>8}{:>7}{:>9}",
-            "WAITING", "HIGHEST", "CAPACITY", "MISSED", "PANICS", "WAIT P99"
+            " {name}{queue}{:>8}{:>8}{:>9}{:>8}{:>7}{:>9}{:>9}",
+            "WAITING", "HIGHEST", "CAPACITY", "MISSED", "PANICS", "WAIT P99", "CALL P99"
         );
         let mut lines = vec![Line::new().with(Style::Dim, header)];
         lines.extend(self.figures.iter().take(SUBSCRIPTIONS_SHOWN).map(Figures::line));
@@ -213,7 +216,7 @@ impl Figures {
             .plain(format!("{depth:>8}{highest:>8}{capacity:>9}"))
             .with(bad(self.missed), format!("{:>8}", grouped(self.missed)))
             .with(bad(self.panics), format!("{:>7}", grouped(self.panics)))
-            .plain(format!("{:>9}", brief(self.wait)))
+            .plain(format!("{:>9}{:>9}", brief(self.wait), brief(self.handler)))
     }
 }
 
@@ -302,7 +305,7 @@ mod tests {
             "1,404 messages/s",
             "   1  ● 2001 alice             talking     2002 bob                  0:00",
             "   3  ○ 2001 alice             Queue       2002 bob                  0:02",
-            " cdr        █████░░░░░     512       0    1,024      31      0        -",
+            " cdr        █████░░░░░     512       0    1,024      31      0        -        -",
             " ! cdr is behind",
         ] {
             assert!(text.contains(said), "{said}\n{text}");
