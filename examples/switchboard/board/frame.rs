@@ -176,7 +176,8 @@ impl View {
             })
             .collect();
         pictures.resize(rows, Line::new());
-        let hidden = lines.iter().skip(shown).flatten().count();
+        let is_up = |shown: &&Shown| !matches!(shown.state, State::Over(_));
+        let hidden = lines.iter().skip(shown).flatten().filter(is_up).count();
         let more = if hidden > 0 { format!("      and {hidden} more calls") } else { String::new() };
         pictures.extend((room > 0).then(|| Line::new().with(Style::Dim, more)));
         pictures
@@ -339,7 +340,7 @@ mod tests {
         let is_there =
             |index: &usize| narrow.iter().any(|line| line.starts_with(&format!(" {:3}  ", index + 1)));
         let shown = (0..100).filter(is_there).count();
-        let hidden = (shown..100).filter(|index| index % 7 != 6).count();
+        let hidden = (shown..100).filter(|index| index % 7 != 6 && index % 4 != 3).count();
         let more = format!("      and {hidden} more calls");
         assert!(shown > 5 && narrow.contains(&more), "{narrow:#?}");
         let wide = picture(&view("a", 20), 2 * LINE_COLUMNS, 24);
