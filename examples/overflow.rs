@@ -3,7 +3,7 @@
 //!
 //! `cargo run --example overflow`
 
-use stasis_bus::{Bus, Error, Grow, Overflow};
+use stasis_bus::{Bus, Error, Grow, MessageType, Overflow};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -17,24 +17,34 @@ pub(crate) fn main() -> Result<(), Error> {
         ("DropNewest", Overflow::DropNewest),
         ("DropOldest", Overflow::DropOldest),
         ("Block for 5 ms", Overflow::Block(Duration::from_millis(5))),
+        ("Disconnect", Overflow::Disconnect),
     ];
     println!("{:<16} {:<38} publishing took", "policy", "what the handler got and was told");
     for (name, policy) in policies {
-        let Outcome { handled, missed, story, took } = overflow(policy)?;
+        let Outcome { handled, missed, closed, story, took } = overflow(|_| policy)?;
         println!("{name:<16} {story:<38} {took:?}");
-        assert_eq!(handled + missed, 1 + u64::from(MORE), "every message is handled, or told of");
+        assert_eq!(handled + missed + closed, 1 + u64::from(MORE), "handled, or told of, or after the end");
     }
+    let Outcome { story, took, .. } = overflow(latest_of_three)?;
+    println!("{:<16} {story:<38} {took:?}", "Conflate");
     Ok(())
+}
+
+/// Only the latest of each key waits; here the key is the number modulo three.
+fn latest_of_three(number: &MessageType<u32>) -> Overflow {
+    let number = number.clone();
+    Overflow::conflate(move |message| number.read(message).map(|value| (value % 3).into()))
 }
 
 struct Outcome {
     handled: u64,
     missed: u64,
+    closed: u64,
     story: String,
     took: Duration,
 }
 
-fn overflow(policy: Overflow) -> Result<Outcome, Error> {
+fn overflow(policy: impl FnOnce(&MessageType<u32>) -> Overflow) -> Result<Outcome, Error> {
     let bus = Bus::new()?;
     let number = bus.message_type::<u32>("number")?;
     let numbers = bus.topic("numbers")?;
@@ -42,7 +52,7 @@ fn overflow(policy: Overflow) -> Result<Outcome, Error> {
     let (go_on, wait) = mpsc::channel::<()>();
     let (send, deliveries) = mpsc::channel();
     let kind = number.clone();
-    let slow = numbers.subscription("slow").accept(&number).capacity(CAPACITY).overflow(policy);
+    let slow = numbers.subscription("slow").accept(&number).capacity(CAPACITY).overflow(policy(&number));
     let slow = slow.start(move |delivery| {
         let _ = send.send((delivery.read(&kind).copied(), delivery.missed()));
         // The first message takes until all are published.
@@ -52,8 +62,9 @@ fn overflow(policy: Overflow) -> Result<Outcome, Error> {
     numbers.publish(number.message(0));
     let mut got = vec![deliveries.recv().expect("the first message")];
     let began = Instant::now();
+    let mut closed = 0;
     for value in 1..=MORE {
-        numbers.publish(number.message(value));
+        closed += u64::from(numbers.publish(number.message(value)).closed);
     }
     let took = began.elapsed();
     drop(go_on);
@@ -63,6 +74,7 @@ fn overflow(policy: Overflow) -> Result<Outcome, Error> {
     Ok(Outcome {
         handled: got.iter().filter(|(value, _)| value.is_some()).count() as u64,
         missed: got.iter().map(|(_, missed)| missed).sum(),
+        closed,
         story: got.iter().map(|&(value, missed)| word(value, missed)).collect(),
         took,
     })

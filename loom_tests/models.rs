@@ -1,5 +1,6 @@
 //! Loom models of the code that ships. How to run them, what they can and cannot show: loom_tests/README.md.
 
+mod conflate;
 mod dedicated;
 mod gate;
 mod latch;

@@ -525,9 +525,9 @@ fn batch_against_eviction() {
 fn marks_against_take() {
     static PASSED: Witness = Witness::new();
     static TWICE: Witness = Witness::new();
-    explore(2, || {
-        let post = Post::with_marks(2, WhenFull::Refuse, Marks { high: 2, low: 1 });
-        let sent = two(&post, &[0, 1], &[4, 5]);
+    explore(3, || {
+        let post = Post::with_marks(2, WhenFull::Refuse, Marks { high: 1, low: 0 });
+        let sent = two(&post, &[0, 1], &[4]);
         match sent.iter().map(|sent| sent.highs).sum() {
             0 => {}
             1 => PASSED.see(),

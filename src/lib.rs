@@ -33,7 +33,7 @@ pub use error::{
     ConfigError, Error, FilterError, ForwardError, NameError, ShutdownError, SubscribeError, TypeError,
     WaitError,
 };
-pub use mailbox::{Crossing, Dispatch, Filter, Grow, OnPanic, Overflow, WaterMark};
+pub use mailbox::{ConflateKey, Crossing, Dispatch, Filter, Grow, Key, OnPanic, Overflow, WaterMark};
 pub use message::{
     AmiEvent, Change, EndReason, Formatters, Message, MessageBuilder, MessageType, Origin,
     SubscriptionChange, Timestamp, TypeInfo,

@@ -169,7 +169,7 @@ fn g7_what_was_missed_is_told_once_at_the_latest_with_the_final_message() {
     for overflow in [Overflow::DropNewest, Overflow::DropOldest, Overflow::Grow(Grow::limit(0))] {
         let (bus, kind) = numbers();
         let topic = bus.topic("t").unwrap();
-        let builder = topic.subscription("s").accept(&kind).capacity(1).overflow(overflow);
+        let builder = topic.subscription("s").accept(&kind).capacity(1).overflow(overflow.clone());
         let mut stream = builder.stream().unwrap();
         let mut missed_with_next = |publish: u64| {
             (0..publish).for_each(|number| {
@@ -182,7 +182,7 @@ fn g7_what_was_missed_is_told_once_at_the_latest_with_the_final_message() {
         let own: Own = Own::default();
         let (log, own2, kind2, again) = (Log::new(), own.clone(), kind.clone(), topic.clone());
         let noted = log.clone();
-        let builder = topic.subscription("h").accept(&kind).capacity(1).overflow(overflow);
+        let builder = topic.subscription("h").accept(&kind).capacity(1).overflow(overflow.clone());
         let listener = listen(builder, Dispatch::Dedicated, move |heard| {
             noted.push((heard.number(&kind2), heard.missed));
             if heard.number(&kind2) == Some(0) {
@@ -217,7 +217,7 @@ fn g7_delivered_and_missed_add_up() {
             let topic = bus.topic("t").unwrap();
             let (delivered, missed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
             let (delivered2, missed2) = (delivered.clone(), missed.clone());
-            let builder = topic.subscription("sum").accept(&kind).capacity(6).overflow(overflow);
+            let builder = topic.subscription("sum").accept(&kind).capacity(6).overflow(overflow.clone());
             let listener = listen(builder, mode, move |heard| {
                 missed2.fetch_add(heard.missed as usize, Ordering::SeqCst);
                 delivered2.fetch_add(1, Ordering::SeqCst);
@@ -452,12 +452,15 @@ fn g7_a_publisher_that_waits_holds_up_no_other_mailbox() {
             let topic = bus.topic("t").unwrap();
             let (handled, kind2) = (Gate::new(), kind.clone());
             let handled2 = handled.clone();
-            let idle =
-                listen(topic.subscription("idle").accept(&kind).overflow(overflow), mode, move |heard| {
+            let idle = listen(
+                topic.subscription("idle").accept(&kind).overflow(overflow.clone()),
+                mode,
+                move |heard| {
                     if heard.number(&kind2) == Some(2) {
                         handled2.open();
                     }
-                });
+                },
+            );
             let builder =
                 topic.subscription("full").accept(&kind).capacity(1).overflow(Overflow::Block(LONG));
             let full = listen(builder, Dispatch::Dedicated, move |_| handled.pass());
@@ -573,7 +576,7 @@ fn g7_a_queue_thrown_away_is_told_with_the_final_message() {
         [(Overflow::DropOldest, 10), (Overflow::DropNewest, 10), (Overflow::default(), 10)]
     {
         for mode in [Dispatch::Pool, Dispatch::Dedicated] {
-            let stuck = Stuck::new(mode, 4, overflow);
+            let stuck = Stuck::new(mode, 4, overflow.clone());
             stuck.publish_all(1..=10);
             let report = stuck.bus.shutdown(Duration::from_millis(20)).unwrap();
             assert_eq!(report.stragglers.len(), 1);
@@ -594,7 +597,7 @@ fn g7_values_that_are_dropped_for_want_of_room_are_dropped_once() {
         let kind = bus.message_type::<Alive>("value").unwrap();
         let topic = bus.topic("t").unwrap();
         let mut stream =
-            topic.subscription("s").accept(&kind).capacity(3).overflow(overflow).stream().unwrap();
+            topic.subscription("s").accept(&kind).capacity(3).overflow(overflow.clone()).stream().unwrap();
         (0..100).for_each(|_| {
             topic.publish(kind.message(census.born()));
         });

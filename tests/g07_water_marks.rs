@@ -63,7 +63,7 @@ fn g7_marks_have_defaults_that_fit_the_capacity() {
 #[test]
 fn g7_marks_out_of_range_are_refused_in_words() {
     let (_bus, _, topic) = quiet();
-    let refused = |high, low, overflow| {
+    let refused = |high, low, overflow: Overflow| {
         topic.subscription("s").capacity(8).overflow(overflow).water_marks(high, low).start(|_| {}).err()
     };
     let most = |most, high, low| Some(SubscribeError::WaterMarks { high, low, most });
@@ -88,7 +88,7 @@ fn g7_marks_are_told_each_time_they_are_passed() {
     {
         let log = Log::new();
         let builder =
-            topic.subscription("s").accept(&kind).capacity(8).overflow(overflow).water_marks(high, 3);
+            topic.subscription("s").accept(&kind).capacity(8).overflow(overflow.clone()).water_marks(high, 3);
         let sub = marking(builder, &log).start(|_| {}).unwrap();
         for round in 0..5 {
             publish(&topic, &kind, high as u64 - 1);
@@ -132,8 +132,12 @@ fn g7_marks_alternate_under_load() {
             let topic = bus.topic("t").unwrap();
             let (told, inside) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
             let told2 = told.clone();
-            let builder =
-                topic.subscription("s").accept(&kind).capacity(8).overflow(overflow).water_marks(2, 0);
+            let builder = topic
+                .subscription("s")
+                .accept(&kind)
+                .capacity(8)
+                .overflow(overflow.clone())
+                .water_marks(2, 0);
             let builder = builder.on_water_mark(move |mark| {
                 assert!(!inside.swap(true, Ordering::SeqCst), "two at once");
                 assert_eq!(mark.number, told2.load(Ordering::SeqCst) + 1);

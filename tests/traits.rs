@@ -60,6 +60,8 @@ fn plain_data_is_plain() {
     plain::<Lost>();
     plain::<WaterMark>();
     plain::<Crossing>();
+    plain::<Key>();
+    plain::<ConflateKey>();
 }
 
 #[test]

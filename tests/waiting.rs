@@ -80,7 +80,7 @@ fn g7_every_wait_strategy_loses_nothing_uncounted() {
             let subscription = dedicated(&topic, "waits", wait)
                 .accept(&kind)
                 .capacity(*capacity)
-                .overflow(*policy)
+                .overflow(policy.clone())
                 .start(move |delivery| noted.push((delivery.read(&read).copied(), delivery.missed())))
                 .unwrap();
             for number in 0..300 {

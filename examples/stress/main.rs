@@ -95,30 +95,52 @@ fn publish(yard: &Yard, publisher: usize) {
 #[derive(Clone, Copy, Debug)]
 struct Terms {
     mode: Dispatch,
-    overflow: Overflow,
+    policy: Policy,
     capacity: usize,
+}
+
+/// What happens when it is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Policy {
+    Grow,
+    Block,
+    DropOldest,
+    DropNewest,
+    Disconnect,
+    Conflate,
 }
 
 impl Terms {
     fn of(slot: usize, round: usize) -> Self {
-        let policies = [
-            Overflow::Grow(Grow::unbounded()),
-            Overflow::Block(FOR_EVER),
-            Overflow::DropOldest,
-            Overflow::Block(FOR_EVER),
-            Overflow::DropNewest,
-        ];
-        let overflow = policies[(slot / 5 + round) % policies.len()];
-        Self { mode: MODES[slot % MODES.len()], overflow, capacity: [256, 16, 64, 1][(slot + round) % 4] }
+        use Policy::{Block, Conflate, Disconnect, DropNewest, DropOldest, Grow};
+        let policies = [Grow, Block, DropOldest, Conflate, Block, DropNewest, Disconnect];
+        let policy = policies[(slot / 5 + round) % policies.len()];
+        Self { mode: MODES[slot % MODES.len()], policy, capacity: [256, 16, 64, 1][(slot + round) % 4] }
     }
 
     fn loses(self) -> bool {
-        self.mode != Dispatch::Inline && matches!(self.overflow, Overflow::DropOldest | Overflow::DropNewest)
+        self.mode != Dispatch::Inline && !matches!(self.policy, Policy::Grow | Policy::Block)
+    }
+
+    fn overflow(self, yard: &Yard) -> Overflow {
+        match self.policy {
+            Policy::Grow => Overflow::Grow(Grow::unbounded()),
+            Policy::Block => Overflow::Block(FOR_EVER),
+            Policy::DropOldest => Overflow::DropOldest,
+            Policy::DropNewest => Overflow::DropNewest,
+            Policy::Disconnect => Overflow::Disconnect,
+            Policy::Conflate => {
+                let kind = yard.kind.clone();
+                Overflow::conflate(move |message| {
+                    kind.read(message).map(|stamp| (stamp.publisher as u64).into())
+                })
+            }
+        }
     }
 
     fn builder(self, yard: &Yard) -> SubscriptionBuilder<'_> {
         let builder = yard.all.subscription("tenant").accept(&yard.kind);
-        builder.dispatch(self.mode).overflow(self.overflow).capacity(self.capacity)
+        builder.dispatch(self.mode).overflow(self.overflow(yard)).capacity(self.capacity)
     }
 }
 
@@ -164,6 +186,13 @@ impl Seen {
         let (heard, missed) = (self.heard.load(Ordering::Relaxed), self.missed.load(Ordering::Relaxed));
         if missed != stats.missed || (!terms.loses() && missed > 0) {
             yard.complain(format!("{terms:?}: told of {missed} missed, counted {}", stats.missed));
+        }
+        let lost = stats.lost;
+        let offered = stats.accepted + lost.refused + lost.timed_out + lost.disconnected;
+        if terms.mode != Dispatch::Inline && heard + missed != offered {
+            yard.complain(format!(
+                "{terms:?}: {heard} came and {missed} were told of, of {offered} ({lost})"
+            ));
         }
         for publisher in 0..PUBLISHERS {
             let (from, to) = (bounds.begun[publisher] + 1, bounds.returned[publisher]);
@@ -211,7 +240,8 @@ fn run_handler(yard: &Arc<Yard>, terms: Terms, stay: u64) {
     let made = if terms.mode == Dispatch::Inline { builder.inline(handler) } else { builder.start(handler) };
     let sub: Subscription = made.unwrap();
     let begun = Yard::numbers(&yard.begun);
-    while seen.heard.load(Ordering::Relaxed) < stay && !yard.is_over() {
+    // A full mailbox may have ended it.
+    while seen.heard.load(Ordering::Relaxed) < stay && !yard.is_over() && sub.is_subscribed() {
         thread::sleep(Duration::from_micros(500));
     }
     let returned = Yard::numbers(&yard.returned);

@@ -16,6 +16,8 @@ pub enum PanicPlace {
     OnEnd,
     /// The drop of a handler, after the subscription's final message.
     HandlerDrop,
+    /// A key function of [`Overflow::Conflate`](crate::Overflow::Conflate).
+    Key,
     /// A callback that hears of water marks.
     WaterMark,
     /// A waker of a stream.

@@ -42,6 +42,16 @@ pub(crate) enum Entry {
 }
 
 impl Entry {
+    /// In the ring of a mailbox whose messages wait in a lane (`conflate`): no message and no envelope, whose words are
+    /// addresses of at least 8.
+    pub(super) const TOKEN: NonZeroUsize = NonZeroUsize::new(ENVELOPE | 0b10).unwrap();
+
+    /// Whether the word is a message's, without anything around it.
+    #[inline]
+    pub(super) fn is_plain(word: NonZeroUsize) -> bool {
+        word.get() & ENVELOPE == 0
+    }
+
     /// A message whose end `receipt` will tell of.
     pub(crate) fn awaited(message: Message, receipt: Receipt) -> Self {
         Self::Awaited(Box::new(Envelope { message, receipt }))
@@ -62,7 +72,7 @@ impl Entry {
     /// `word` came from `into_word`, or from a message's references, and stands for one that nobody else has.
     #[inline]
     pub(crate) unsafe fn from_word(word: NonZeroUsize) -> Self {
-        if word.get() & ENVELOPE == 0 {
+        if Self::is_plain(word) {
             // SAFETY: as the caller says; the bit tells which kind it is.
             return Self::Plain(unsafe { Message::from_word(word) });
         }

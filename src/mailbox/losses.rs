@@ -24,6 +24,8 @@ pub(super) enum Loss {
     Refused,
     /// A newer one took its place.
     Evicted,
+    /// A newer one of its key took its place.
+    Conflated,
     /// Nobody made room in time.
     TimedOut,
     /// Its queue was thrown away.
@@ -85,6 +87,7 @@ impl Losses {
         Lost {
             refused: count(Loss::Refused),
             evicted: count(Loss::Evicted),
+            conflated: count(Loss::Conflated),
             timed_out: count(Loss::TimedOut),
             discarded: count(Loss::Discarded),
             ..Lost::default()

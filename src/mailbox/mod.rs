@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | [`policy`] | how a subscription is dispatched, and what happens when its mailbox is full |
 //! | [`filter`] | which messages it wants, as data |
+//! | [`conflate`] | messages that replace each other while they wait |
+//! | [`key`] | what they are told apart by |
 //! | [`entry`] | what a ring slot holds: a message, or an envelope with a waiter |
 //! | [`marks`] | congestion: who hears that a water mark was passed |
 //! | [`offer`] | the publisher's side: into the ring, or why not |
@@ -17,12 +19,14 @@
 //! | [`inline`] | a subscription without a mailbox |
 //! | `figures` | what a mailbox tells of itself |
 
+mod conflate;
 pub(crate) mod dedicated;
 pub(crate) mod ending;
 pub(crate) mod entry;
 mod figures;
 pub(crate) mod filter;
 pub(crate) mod inline;
+pub(crate) mod key;
 mod losses;
 pub(crate) mod marks;
 pub(crate) mod offer;
@@ -37,6 +41,7 @@ pub(crate) use ending::{Ending, OnEnd};
 pub(crate) use entry::{Entry, Receipt, SyncOutcome};
 pub use filter::Filter;
 pub(crate) use inline::{Inline, InlineHandler};
+pub use key::{ConflateKey, Key};
 pub use marks::{Crossing, WaterMark};
 pub(crate) use marks::{OnWaterMark, default_marks};
 pub(crate) use offer::{Offer, Patience};
@@ -56,6 +61,7 @@ use crate::stats::{DelaySample, HandlerTime, Lost};
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::sync::time::Clock;
 use crate::sync::{Arc, Tally, UnsafeCell, WakerCell};
+use conflate::Lane;
 use losses::{Loss, Losses};
 use marks::Congestion;
 use room::Room;
@@ -105,6 +111,7 @@ const OVERFLOWED: u8 = 1 << 7;
 /// One subscription's queue, with what happens when it is full, and its handler.
 pub(crate) struct Mailbox {
     ring: Ring,
+    lane: Option<Box<Lane>>,
     overflow: Overflow,
     consumer: Consumer,
     profile: Profile,
@@ -137,6 +144,7 @@ impl Mailbox {
         let evicting = matches!(overflow, Overflow::DropOldest);
         Self {
             ring: Ring::new(Shape { capacity, evicting, marks }),
+            lane: Lane::of(&overflow),
             congestion: Congestion::new(on_water_mark),
             overflow,
             consumer,
@@ -245,8 +253,8 @@ impl Mailbox {
         &self.consumer
     }
 
-    pub(crate) fn overflow(&self) -> Overflow {
-        self.overflow
+    pub(crate) fn overflow(&self) -> &Overflow {
+        &self.overflow
     }
 
     pub(crate) fn done(&self) -> &Latch<()> {
@@ -267,7 +275,7 @@ impl Mailbox {
     }
 
     pub(crate) fn accepted(&self) -> u64 {
-        self.ring.accepted()
+        self.ring.accepted() + self.accepted_in_lane()
     }
 
     /// What was lost so far, by reason.

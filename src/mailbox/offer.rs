@@ -35,7 +35,7 @@ pub(crate) enum Offer {
 
 impl Offer {
     /// The subscription had ended before.
-    const CLOSED: Self = Self::Closed { turn: false };
+    pub(super) const CLOSED: Self = Self::Closed { turn: false };
 }
 
 /// How a publish waits: at most once, with one deadline for all mailboxes, that of the first full one.
@@ -80,10 +80,12 @@ impl Mailbox {
 
     #[inline]
     fn when_full(&self) -> WhenFull {
-        match self.overflow {
-            Overflow::Grow(grow) => self.spill(grow),
+        match &self.overflow {
+            Overflow::Grow(grow) => self.spill(*grow),
             Overflow::DropOldest => WhenFull::Evict,
-            Overflow::DropNewest | Overflow::Disconnect | Overflow::Block(_) => WhenFull::Refuse,
+            Overflow::DropNewest | Overflow::Disconnect | Overflow::Block(_) | Overflow::Conflate(_) => {
+                WhenFull::Refuse
+            }
         }
     }
 
@@ -94,7 +96,13 @@ impl Mailbox {
     }
 
     #[inline]
-    fn accepted_at(&self, index: u64, turn: bool, over_capacity: bool, high: Option<u64>) -> Offer {
+    pub(super) fn accepted_at(
+        &self,
+        index: u64,
+        turn: bool,
+        over_capacity: bool,
+        high: Option<u64>,
+    ) -> Offer {
         self.delay.accepted(index, || self.clock.monotonic_ns());
         let crossed = high.is_some_and(|depth| self.congestion.passed(Crossing::High, depth));
         Offer::Accepted { turn, over_capacity, crossed }
@@ -148,13 +156,17 @@ impl Mailbox {
         self.refuse(Loss::Refused)
     }
 
-    /// Offers one reference to a mailbox with `Block`. `before_waiting` is called if it comes to that.
+    /// Offers one reference to a mailbox with `Block` or `Conflate`. `before_waiting` is called if it comes to that, or to
+    /// user code.
     pub(crate) fn offer_patiently(
         &self,
         word: NonZeroUsize,
         patience: &mut Patience,
         before_waiting: impl FnOnce(),
     ) -> Offer {
+        if let Some(lane) = &self.lane {
+            return self.offer_conflating(lane, word, before_waiting);
+        }
         let Overflow::Block(timeout) = self.overflow else {
             return self.offer(word, &mut Vec::new());
         };
@@ -209,7 +221,7 @@ impl Mailbox {
     /// Puts the subscription's own first message in, before anybody can see the mailbox. True: the caller has the turn.
     pub(crate) fn begin(&self, first: Message) -> bool {
         let word = first.into_word();
-        match self.offer(word, &mut Vec::new()) {
+        match self.offer_patiently(word, &mut Patience::none(), || {}) {
             Offer::Accepted { turn, .. } => turn,
             Offer::Dropped | Offer::Disconnected { .. } | Offer::Closed { .. } => {
                 // SAFETY: refused, so it is ours alone.

@@ -1,6 +1,8 @@
 //! How a subscription is dispatched, and what happens when its mailbox is full.
 
+use super::key::{ConflateKey, Key};
 use super::marks::OnWaterMark;
+use crate::message::Message;
 use crate::queue::Marks;
 use std::fmt;
 use std::time::Duration;
@@ -96,7 +98,7 @@ impl Default for Grow {
 ///
 /// Whatever is not delivered is counted, and the handler is told how many it missed with the next message it gets, at
 /// the latest with the final one ([`Delivery::missed`](crate::Delivery::missed)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overflow {
     /// It is kept on the heap, up to a limit; beyond that it is refused. The default, with 1,048,576 messages.
@@ -119,9 +121,44 @@ pub enum Overflow {
     /// From that message on the publishers' reports say `closed`. The subscription leaves its topic's list, and the
     /// others are told, when its consumer has come to the final message; a stream that nobody reads stays there.
     Disconnect,
+    /// It takes the place of the one of its key that still waits; made by [`conflate`](Self::conflate). For consumers that
+    /// want the latest state of each thing, however far behind they are.
+    Conflate(ConflateKey),
 }
 
 impl Overflow {
+    /// Only the latest message of each key waits: a newer one takes the place of an older one that was not handled yet.
+    ///
+    /// A key has its place in the queue from its first message that waits, and what is handled there is its newest at that
+    /// moment: order holds per key, and the last message of each key always arrives, unless it is evicted. The capacity
+    /// counts keys: one more takes the place of the key that waits longest. With each message the handler is told
+    /// what its key lost, and what was evicted before. `None` as a key: the message stands for itself and is not replaced.
+    /// The bus's own messages are never conflated.
+    ///
+    /// `key_of` is called once for each message, on the publisher's thread, when the mailboxes that never wait have the
+    /// message. It may do anything on the bus (a publish from inside comes before the message asked about). If it
+    /// panics, that is caught, counted and told, and the message is refused. The subscription's mailbox has a lock, held for
+    /// a look-up and a move. Publishers to it take turns there; so does its consumer.
+    ///
+    /// ```
+    /// use stasis_bus::{Bus, Overflow};
+    /// let bus = Bus::builder().manual().build()?;
+    /// let (level, topic) = (bus.message_type::<(u64, u8)>("level")?, bus.topic("levels")?);
+    /// let own = level.clone();
+    /// let latest = Overflow::conflate(move |message| own.read(message).map(|(id, _)| (*id).into()));
+    /// let mut levels = topic.subscription("meter").accept(&level).overflow(latest).stream()?;
+    /// for reading in [(7, 1), (8, 5), (7, 2), (7, 3)] {
+    ///     topic.publish(level.message(reading));
+    /// }
+    /// let first = levels.try_recv()?;
+    /// assert_eq!((first.read(&level), first.missed()), (Some(&(7, 3)), 2));
+    /// assert_eq!(levels.try_recv()?.read(&level), Some(&(8, 5)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn conflate(key_of: impl Fn(&Message) -> Option<Key> + Send + Sync + 'static) -> Self {
+        Self::Conflate(ConflateKey::new(key_of))
+    }
+
     /// [`Block`](Self::Block) with its usual second.
     pub const fn block() -> Self {
         Self::Block(Duration::from_secs(1))
@@ -133,9 +170,13 @@ impl Overflow {
         Self::Block(Duration::MAX)
     }
 
-    /// Whether publishers may wait for it.
-    pub(crate) const fn waits(self) -> bool {
-        matches!(self, Self::Block(_))
+    /// When a publish comes to it: first mailboxes that neither wait nor call anybody, last those that may wait.
+    pub(crate) const fn rank(&self) -> u8 {
+        match self {
+            Self::Block(_) => 2,
+            Self::Conflate(_) => 1,
+            _ => 0,
+        }
     }
 }
 

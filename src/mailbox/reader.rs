@@ -159,11 +159,11 @@ impl Reader {
 
     fn read_one(&self, place: &mut Place) -> Option<Item> {
         // SAFETY: taken out of the ring, so it is ours alone.
-        let entry = unsafe { Entry::from_word(place.group.next()?) };
+        let (entry, lost) = unsafe { self.mailbox.open(place.group.next()?) };
         let seq = place.seq;
         place.seq += 1;
         self.mailbox.delay.reached(seq, || self.mailbox.clock.monotonic_ns());
-        let missed = std::mem::take(&mut place.missed) + self.mailbox.losses.take();
+        let missed = std::mem::take(&mut place.missed) + lost + self.mailbox.losses.take();
         let message = match entry {
             Entry::Plain(message) => message,
             awaited => place.last.insert(awaited).message().clone(),
@@ -197,12 +197,16 @@ impl Reader {
 
     /// Throws everything queued away, counted as missed. Returns how much that was.
     pub(crate) fn throw_away(&self) -> u64 {
-        let mut thrown = Vec::new();
+        let (mut thrown, mut told) = (Vec::new(), 0);
         let last = {
             let mut place = self.place.lock();
             loop {
-                // SAFETY: taken out of the ring, so ours alone.
-                thrown.extend(place.group.by_ref().map(|word| unsafe { Entry::from_word(word) }));
+                for word in place.group.by_ref() {
+                    // SAFETY: taken out of the ring, so ours alone.
+                    let (entry, lost) = unsafe { self.mailbox.open(word) };
+                    thrown.push(entry);
+                    told += lost;
+                }
                 // SAFETY: the lock makes us the only reader.
                 match unsafe { self.mailbox.take(&mut place.group, GROUP) } {
                     Taken::Some { first, missed } => place.came(first, missed),
@@ -216,6 +220,7 @@ impl Reader {
         last.iter().for_each(Entry::handled);
         let count = thrown.len() as u64;
         self.mailbox.losses.count_and_owe(Loss::Discarded, count);
+        self.mailbox.losses.owe(told);
         count
     }
 

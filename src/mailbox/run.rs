@@ -124,10 +124,11 @@ impl Mailbox {
         let untimed = self.handling.untimed();
         for word in group {
             // SAFETY: taken out of the ring, so it is ours alone.
-            let entry = cursor.entry.insert(unsafe { Entry::from_word(word) });
+            let (entry, lost) = unsafe { self.open(word) };
+            let entry = cursor.entry.insert(entry);
             let seq = cursor.seq;
             self.delay.reached(seq, || self.clock.monotonic_ns());
-            let missed = std::mem::take(&mut cursor.missed) + self.losses.take();
+            let missed = std::mem::take(&mut cursor.missed) + lost + self.losses.take();
             let arrival = Arrival { message: entry.message(), told: Told { missed, seq, end: None } };
             match seq & untimed {
                 0 => self.handling.timed(seq, || self.clock.monotonic_ns(), || handler(&arrival)),
@@ -140,9 +141,11 @@ impl Mailbox {
     fn throw_away(&self, group: &mut Group) {
         frames::enter(self.profile.bus, self.profile.id, || {
             for word in group {
-                self.losses.count_and_owe(Loss::Discarded, 1);
                 // SAFETY: taken out of the ring, so it is ours alone.
-                drop(unsafe { Entry::from_word(word) });
+                let (entry, lost) = unsafe { self.open(word) };
+                self.losses.count_and_owe(Loss::Discarded, 1);
+                self.losses.owe(lost);
+                drop(entry);
             }
         });
     }

@@ -19,6 +19,9 @@ pub(crate) enum Several {
 impl Mailbox {
     /// Offers one reference each of several messages, in their order.
     pub(crate) fn offer_several(&self, words: &[NonZeroUsize]) -> Several {
+        if self.lane.is_some() {
+            return Several::OneByOne;
+        }
         match self.ring.push_several(words) {
             PushSeveral::Accepted { turn, first, count } => {
                 for index in first..first + count as u64 {

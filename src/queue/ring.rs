@@ -113,6 +113,8 @@ unsafe impl Sync for Ring {}
 impl Ring {
     pub(crate) fn new(shape: Shape) -> Self {
         let slots = shape.capacity.next_power_of_two();
+        // Depths are compared as signed numbers.
+        let high = shape.marks.high.min(i64::MAX as u64);
         Self {
             producers: CachePadded::new(Producers {
                 tail: Tail::new(),
@@ -120,8 +122,8 @@ impl Ring {
                 slots: Slots::none(),
                 mask: slots - 1,
                 capacity: shape.capacity as u64,
-                high: shape.marks.high,
-                calm: shape.marks.high.saturating_sub(1).min(shape.capacity as u64),
+                high,
+                calm: high.saturating_sub(1).min(shape.capacity as u64),
                 evicting: shape.evicting,
                 woken_at: Tally::new(),
             }),

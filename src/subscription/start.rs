@@ -154,7 +154,7 @@ impl SubscriptionBuilder<'_> {
         let clock = self.topic.core().exchange.clock.clone();
         let limits = Limits {
             capacity: self.capacity,
-            overflow: self.overflow,
+            overflow: self.overflow.clone(),
             marks: self.marks(),
             on_water_mark: self.on_water_mark.take(),
         };

@@ -34,7 +34,7 @@ pub(crate) struct Edge {
 pub(crate) struct Subscribers {
     /// Each list shown has a higher one than the list before it.
     version: u64,
-    /// Those that never wait, then from `waiting` on those that may.
+    /// Those that never wait, then from `waiting` on those that may, or ask for a key first.
     routes: Vec<Route>,
     waiting: usize,
     /// No route has a filter.
@@ -72,7 +72,7 @@ impl Subscribers {
         &self.routes[..self.waiting]
     }
 
-    /// Routes whose mailboxes may wait.
+    /// Routes whose mailboxes ask for a key, then those that may wait.
     #[inline]
     pub(super) fn waiting(&self) -> &[Route] {
         &self.routes[self.waiting..]
@@ -129,8 +129,8 @@ impl Subscribers {
     }
 
     fn sort_out(&mut self) {
-        self.routes.sort_by_key(|route| route.mailbox.overflow().waits());
-        self.waiting = self.routes.partition_point(|route| !route.mailbox.overflow().waits());
+        self.routes.sort_by_key(|route| route.mailbox.overflow().rank());
+        self.waiting = self.routes.partition_point(|route| route.mailbox.overflow().rank() == 0);
         self.open = self.routes.iter().all(|route| route.filter.is_all());
     }
 }

@@ -1,0 +1,195 @@
+//! A mailbox in which a message replaces the one of its key that still waits.
+//!
+//! The messages wait in a *lane*, one slot for each key, in the order in which the keys came. The ring carries a *token*
+//! for each slot, so that turn, IDLE, CLOSED and water marks are those of every other mailbox. The owner takes tokens in
+//! groups, and exchanges each for the message at the front when it is about to call the handler: until then it can be
+//! replaced. Under the lane's lock run lookups, moves and the push of a token; the key is found before, and what was
+//! replaced is dropped after it.
+//!
+//! | who | slots | ring | then |
+//! | --- | --- | --- | --- |
+//! | publisher, its key waits | message replaced, one more lost for the key | | the old one is dropped: conflated |
+//! | publisher, new key, room | one more at the back | a token; perhaps the turn | |
+//! | publisher, new key, as many as the capacity | the front one leaves, one more at the back | | evicted, told with the next delivery |
+//! | publisher, CLOSED | unchanged | | closed |
+//! | owner, one token | the front one leaves | | calls the handler, which is told what the key lost |
+//!
+//! Slots and tokens are equal in number whenever the lock is free (tokens: in the ring or in the owner's group). So the
+//! ring, of the same capacity, is never full, and every token finds a message. CLOSED is looked at under the lock: what
+//! was replaced or appended before it has a token that the owner takes before it comes to the end.
+
+use super::entry::Entry;
+use super::key::{ConflateKey, Key};
+use super::losses::Loss;
+use super::{Mailbox, Offer, Overflow};
+use crate::dispatch::fence::PanicPlace;
+use crate::dispatch::frames;
+use crate::message::{Message, SubscriptionChange};
+use crate::queue::{Push, WhenFull};
+use crate::sync::Mutex;
+use std::collections::{HashMap, VecDeque};
+use std::mem::{self, ManuallyDrop};
+use std::num::NonZeroUsize;
+
+/// What waits, by key.
+pub(super) struct Lane {
+    by: ConflateKey,
+    slots: Mutex<Slots>,
+}
+
+#[derive(Default)]
+struct Slots {
+    /// The number of the front one; they are numbered as they come.
+    front: u64,
+    waiting: VecDeque<Slot>,
+    by_key: HashMap<Key, u64>,
+}
+
+struct Slot {
+    key: Option<Key>,
+    word: NonZeroUsize,
+    /// Replaced in this slot so far.
+    lost: u64,
+}
+
+/// What became of a message under the lock.
+enum Put {
+    /// There is a token more.
+    Pushed {
+        turn: bool,
+        index: u64,
+        high: Option<u64>,
+    },
+    /// This one left, by its key's or by the front's slot. It was counted.
+    InsteadOf(NonZeroUsize),
+    Closed,
+}
+
+impl Slots {
+    fn find(&mut self, key: &Key) -> Option<&mut Slot> {
+        let at = self.by_key.get(key)? - self.front;
+        self.waiting.get_mut(at as usize)
+    }
+
+    fn append(&mut self, key: Option<Key>, word: NonZeroUsize) {
+        if let Some(key) = key.clone() {
+            self.by_key.insert(key, self.front + self.waiting.len() as u64);
+        }
+        self.waiting.push_back(Slot { key, word, lost: 0 });
+    }
+
+    fn take_front(&mut self) -> Option<Slot> {
+        let slot = self.waiting.pop_front()?;
+        self.front += 1;
+        if let Some(key) = &slot.key {
+            self.by_key.remove(key);
+        }
+        Some(slot)
+    }
+}
+
+impl Lane {
+    /// The lane of a mailbox with that policy, if it needs one.
+    pub(super) fn of(overflow: &Overflow) -> Option<Box<Self>> {
+        let Overflow::Conflate(by) = overflow else { return None };
+        Some(Box::new(Self { by: by.clone(), slots: Mutex::new(Slots::default()) }))
+    }
+
+    /// The message at the front, for a token, and what its key lost.
+    #[cold]
+    fn take_front(&self, token: NonZeroUsize) -> (NonZeroUsize, u64) {
+        let slot = self.slots.lock().take_front();
+        debug_assert!(slot.is_some(), "a token without a slot");
+        slot.map_or((token, 0), |slot| (slot.word, slot.lost))
+    }
+}
+
+impl Mailbox {
+    /// Offers one reference to a mailbox with a lane. `before` is called before any user code.
+    pub(super) fn offer_conflating(&self, lane: &Lane, word: NonZeroUsize, before: impl FnOnce()) -> Offer {
+        before();
+        // SAFETY: the reference is ours until it is in, and not dropped here.
+        let entry = ManuallyDrop::new(unsafe { Entry::from_word(word) });
+        let Some(key) = self.key_of(&lane.by, entry.message()) else { return self.refuse(Loss::Refused) };
+        match self.put(lane, key, word) {
+            Put::Pushed { turn, index, high } => self.accepted_at(index, turn, false, high),
+            Put::InsteadOf(old) => {
+                // SAFETY: taken out of its slot, so it is ours alone. No turn came with it, and nobody waits for us.
+                drop(unsafe { Entry::from_word(old) });
+                Offer::Accepted { turn: false, over_capacity: false, crossed: false }
+            }
+            Put::Closed => Offer::CLOSED,
+        }
+    }
+
+    /// User code, in a frame and a fence of its own. `None`: it panicked, which is counted and told.
+    fn key_of(&self, by: &ConflateKey, message: &Message) -> Option<Option<Key>> {
+        if message.kind().name() == SubscriptionChange::TYPE_NAME {
+            return Some(None);
+        }
+        let profile = &self.profile;
+        let found = frames::enter(profile.bus, profile.id, || {
+            profile.fence.run(&profile.name, PanicPlace::Key, || by.of(message))
+        });
+        if found.is_none() {
+            self.panics.fetch_add(1, crate::sync::atomic::Ordering::Relaxed);
+        }
+        found
+    }
+
+    /// What leaves is counted under the lock: the owner takes the slot that came for it, so it comes to the end later.
+    fn put(&self, lane: &Lane, key: Option<Key>, word: NonZeroUsize) -> Put {
+        let mut slots = lane.slots.lock();
+        if self.ring.is_closed() {
+            return Put::Closed;
+        }
+        if let Some(slot) = key.as_ref().and_then(|key| slots.find(key)) {
+            slot.lost += 1;
+            self.losses.count(Loss::Conflated, 1);
+            return Put::InsteadOf(mem::replace(&mut slot.word, word));
+        }
+        if slots.waiting.len() as u64 >= self.ring.capacity()
+            && let Some(oldest) = slots.take_front()
+        {
+            slots.append(key, word);
+            self.losses.count_and_owe(Loss::Evicted, 1);
+            self.losses.owe(oldest.lost);
+            return Put::InsteadOf(oldest.word);
+        }
+        match self.ring.push(Entry::TOKEN, WhenFull::Refuse) {
+            Push::Accepted { turn, index, high, .. } => {
+                slots.append(key, word);
+                Put::Pushed { turn, index, high }
+            }
+            // Never full: it has as many slots as the lane, and those that are taken are in the lane as well.
+            Push::Full { .. } | Push::Closed => Put::Closed,
+        }
+    }
+
+    /// What a word out of the ring stands for, and what its key lost. With a token: now, not when it was taken.
+    ///
+    /// # Safety
+    ///
+    /// `word` was taken out of the ring, and is opened once.
+    #[inline]
+    pub(super) unsafe fn open(&self, word: NonZeroUsize) -> (Entry, u64) {
+        if Entry::is_plain(word) {
+            // SAFETY: as the caller says.
+            return (unsafe { Entry::from_word(word) }, 0);
+        }
+        let (word, lost) = match &self.lane {
+            Some(lane) if word == Entry::TOKEN => lane.take_front(word),
+            _ => (word, 0),
+        };
+        // SAFETY: as the caller says, or taken out of its slot, so it is ours alone.
+        (unsafe { Entry::from_word(word) }, lost)
+    }
+
+    /// How many were accepted without a token of their own.
+    pub(super) fn accepted_in_lane(&self) -> u64 {
+        self.lane.as_ref().map_or(0, |_| {
+            let lost = self.losses.read();
+            lost.conflated + lost.evicted
+        })
+    }
+}
