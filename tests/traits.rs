@@ -25,6 +25,8 @@ fn handles_go_to_other_threads() {
     shared::<Received>();
     unpinned::<Stream>();
     sent::<Publisher>();
+    sent::<PublishAsync>();
+    unpinned::<PublishAsync>();
     sent::<BusBuilder>();
     sent::<SubscriptionBuilder<'_>>();
     sent::<TypeBuilder<'_, u8>>();

@@ -12,6 +12,7 @@
 //! | [`losses`] | what was lost, by reason, and what nobody was told of yet |
 //! | `several` | the same for messages of a batch |
 //! | [`room`] | publishers that wait for room |
+//! | `tasks` | the same for tasks, which are not held up |
 //! | [`run`] | the owner's side: groups, handler calls, the end |
 //! | [`ending`] | the final message, and what follows it |
 //! | [`dedicated`] | a thread of its own for one mailbox |
@@ -35,6 +36,7 @@ pub(crate) mod reader;
 pub(crate) mod room;
 pub(crate) mod run;
 mod several;
+mod tasks;
 
 pub(crate) use dedicated::Alone;
 pub(crate) use ending::{Ending, OnEnd};
@@ -164,11 +166,12 @@ impl Mailbox {
         }
     }
 
-    /// Ends it, for `reason` unless it ended before. Everything queued is delivered, then the final message.
+    /// Ends it, for `reason` unless it ended before. Everything queued is delivered, then the final message. When the turn
+    /// is passed on, the caller [wakes tasks](Self::wake_tasks) that wait for room.
     pub(crate) fn close(&self, reason: EndReason) -> Close {
         self.begin_end(reason);
         let closed = self.ring.close();
-        self.room.wake_all();
+        self.room.wake_threads();
         closed
     }
 
@@ -214,7 +217,7 @@ impl Mailbox {
 
     /// Publishers that wait for room give up.
     pub(crate) fn release_waiting(&self) {
-        self.room.give_up();
+        self.wake(self.room.give_up());
     }
 
     /// Moves the next items into `group`; what was evicted before them is counted.

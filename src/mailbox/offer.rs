@@ -173,10 +173,8 @@ impl Mailbox {
         if !patience.may_wait {
             return self.offer_beyond(word);
         }
-        match self.ring.push(word, WhenFull::Refuse) {
-            Push::Accepted { turn, index, high, .. } => return self.accepted_at(index, turn, false, high),
-            Push::Closed => return Offer::CLOSED,
-            Push::Full { .. } => {}
+        if let Attempt::Done(offer) = self.try_offer(word) {
+            return offer;
         }
         before_waiting();
         let deadline = *patience.deadline.get_or_insert_with(|| Deadline::after(Some(timeout)));
@@ -185,16 +183,7 @@ impl Mailbox {
             self.room.note_circle();
             return self.offer_beyond(word);
         };
-        let enough = self.ring.capacity().div_ceil(2);
-        let waited =
-            self.room.wait(deadline, enough, &self.clock, || match self.ring.push(word, WhenFull::Refuse) {
-                Push::Accepted { turn, index, high, .. } => {
-                    Attempt::Done(self.accepted_at(index, turn, false, high))
-                }
-                Push::Closed => Attempt::Done(Offer::CLOSED),
-                Push::Full { head } => Attempt::FullAt(head),
-            });
-        match waited {
+        match self.room.wait(deadline, self.enough(), &self.clock, || self.try_offer(word)) {
             Ok(offer) => offer,
             Err(NoRoom::GivenUp) => Offer::CLOSED,
             Err(NoRoom::TimedOut) => {
@@ -202,6 +191,22 @@ impl Mailbox {
                 self.refuse(Loss::TimedOut)
             }
         }
+    }
+
+    /// Into a mailbox with `Block`, if there is room.
+    pub(super) fn try_offer(&self, word: NonZeroUsize) -> Attempt<Offer> {
+        match self.ring.push(word, WhenFull::Refuse) {
+            Push::Accepted { turn, index, high, .. } => {
+                Attempt::Done(self.accepted_at(index, turn, false, high))
+            }
+            Push::Closed => Attempt::Done(Offer::CLOSED),
+            Push::Full { head } => Attempt::FullAt(head),
+        }
+    }
+
+    /// A thread that waits for room is woken when so much is taken out.
+    fn enough(&self) -> u64 {
+        self.ring.capacity().div_ceil(2)
     }
 
     /// Beyond the capacity rather than waiting.

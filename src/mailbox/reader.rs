@@ -95,6 +95,7 @@ impl Reader {
     /// True: whoever claims next wakes the reader.
     fn set_idle(&self) -> bool {
         let (idle, crossed) = self.try_idle();
+        self.mailbox.wake_owed();
         if crossed {
             self.mailbox.tell_crossings();
         }
@@ -128,6 +129,7 @@ impl Reader {
     pub(crate) fn next(&self) -> Next {
         let mut after = AfterRead::default();
         let next = self.read(&mut after);
+        self.mailbox.wake_owed();
         if let Some(last) = after.released {
             last.handled();
         }

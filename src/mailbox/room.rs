@@ -15,11 +15,31 @@
 //!
 //! One of the two sees the other. A ring that was full at `head` is emptied by an owner that passes the noted head, so
 //! a wake-up always comes. Under the lock runs bus code only: a push that does not wait.
+//!
+//! A publisher may be a task ([`poll`](Room::poll)). It does the same steps, but under the lock it leaves its waker, one
+//! for each task, instead of waiting:
+//!
+//! | task, polled | owner, closer, shutdown |
+//! | --- | --- |
+//! | tries; full: clones its waker | published the head; closed the ring; set `given_up` |
+//! | takes the lock, tries again; full: notes the head, fence, tries again | fence, past the noted head? (the others: always) |
+//! | still full: its waker takes the place of its last one; room: that one goes | takes the lock, forgets the noted head, takes *all* wakers out |
+//! | leaves the lock; the other waker is dropped | leaves the lock, wakes threads, then tasks |
+//!
+//! An owner that takes items out under a lock of its own wakes threads at once, and takes the wakers out after that lock:
+//! `owes_tasks`, which only that owner sets and asks, says that there are any. A task is woken by any room, not by half a
+//! ring of it: it does not look again by itself.
+//!
+//! Every wake-up is for all who wait, threads and tasks, and each that finds no room notes its head anew: so nobody is
+//! forgotten, and one that is woken and never comes back takes nothing from another. Wakers are foreign code: they are
+//! cloned, woken and dropped outside the lock, and woken by a closer after it has passed its turn on.
 
 use crate::stats::Blocked;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crate::sync::time::{Clock, Deadline};
 use crate::sync::{Condvar, Mutex, Tally, hint, thread};
+use std::collections::BTreeMap;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 /// Nobody waits: no head gets that far.
@@ -63,8 +83,10 @@ pub(crate) struct Room {
     /// The lowest head at which somebody wants to be woken.
     wake_at: AtomicU64,
     given_up: AtomicBool,
-    lock: Mutex<()>,
+    /// Tasks that wait, by their numbers.
+    tasks: Mutex<BTreeMap<u64, Waker>>,
     changed: Condvar,
+    owes_tasks: AtomicBool,
     waits: Waits,
 }
 
@@ -74,6 +96,17 @@ pub(crate) enum NoRoom {
     TimedOut,
     /// The bus is ending.
     GivenUp,
+}
+
+/// Tasks to be woken, outside every lock.
+#[must_use = "tasks that nobody wakes wait for ever"]
+pub(crate) struct Wakers(BTreeMap<u64, Waker>);
+
+impl Wakers {
+    /// In the order in which they came.
+    pub(crate) fn each(self, wake: impl FnMut(Waker)) {
+        self.0.into_values().for_each(wake);
+    }
 }
 
 /// What an attempt to get room found.
@@ -88,8 +121,9 @@ impl Room {
         Self {
             wake_at: AtomicU64::new(NOBODY),
             given_up: AtomicBool::new(false),
-            lock: Mutex::new(()),
+            tasks: Mutex::new(BTreeMap::new()),
             changed: Condvar::new(),
+            owes_tasks: AtomicBool::new(false),
             waits: Waits::default(),
         }
     }
@@ -109,7 +143,7 @@ impl Room {
             if round < SPINS { hint::spin_loop() } else { thread::yield_now() }
         }
         let began = clock.monotonic_ns();
-        let mut guard = self.lock.lock();
+        let mut guard = self.tasks.lock();
         self.waits.begin(began);
         let result = loop {
             match attempt() {
@@ -155,29 +189,97 @@ impl Room {
         }
     }
 
-    /// The owner has taken everything before `head` out.
+    /// Tries; `Pending`: there is no room, and `waker` will be woken when anything more was taken out, or on any other
+    /// news. What goes out of use is left in `spent`, to be dropped.
+    pub(crate) fn poll<R>(
+        &self,
+        task: u64,
+        waker: &Waker,
+        spent: &mut [Option<Waker>; 2],
+        mut attempt: impl FnMut() -> Attempt<R>,
+    ) -> Poll<Result<R, NoRoom>> {
+        if let Attempt::Done(result) = attempt() {
+            spent[0] = self.forget(task);
+            return Poll::Ready(Ok(result));
+        }
+        let waker = waker.clone();
+        let mut tasks = self.tasks.lock();
+        let mut look = || match attempt() {
+            Attempt::Done(result) => Some(Ok(result)),
+            Attempt::FullAt(head) => {
+                // By any room at all: a task does not look again by itself.
+                self.wake_at.fetch_min(head + 1, Ordering::Relaxed);
+                None
+            }
+        };
+        let found = look().or_else(|| {
+            // ORDERING(room): SeqCst fence; pairs with the one in `wake`. Checked by loom_tests/room.rs.
+            fence(Ordering::SeqCst);
+            look()
+        });
+        let found = found.or_else(|| self.given_up.load(Ordering::Relaxed).then_some(Err(NoRoom::GivenUp)));
+        let Some(result) = found else {
+            spent[0] = tasks.insert(task, waker);
+            return Poll::Pending;
+        };
+        *spent = [tasks.remove(&task), Some(waker)];
+        Poll::Ready(result)
+    }
+
+    /// The task waits no more.
+    pub(crate) fn forget(&self, task: u64) -> Option<Waker> {
+        self.tasks.lock().remove(&task)
+    }
+
+    /// The owner has taken everything before `head` out. Threads are woken; tasks when the owner has left every lock and
+    /// calls [`wake_all`](Self::wake_all), as [`owes_tasks`](Self::owes_tasks) tells it to.
     #[inline]
     pub(crate) fn wake(&self, head: u64) {
-        // ORDERING(room): SeqCst fence; pairs with the one in `wait`.
+        // ORDERING(room): SeqCst fence; pairs with those in `wait` and `poll`.
         fence(Ordering::SeqCst);
         if head >= self.wake_at.load(Ordering::Relaxed) {
-            self.wake_all();
+            self.passed();
         }
     }
 
-    /// Something changed for all who wait.
     #[cold]
-    pub(crate) fn wake_all(&self) {
-        let locked = self.lock.lock();
+    fn passed(&self) {
+        let tasks = self.tasks.lock();
         // Those who go on waiting note their head anew.
         self.wake_at.store(NOBODY, Ordering::Relaxed);
-        drop(locked);
+        self.owes_tasks.store(!tasks.is_empty(), Ordering::Relaxed);
+        drop(tasks);
         self.changed.notify_all();
     }
 
+    /// Whether the owner's last [`wake`](Self::wake) found tasks, too. It is the owner itself that asks.
+    #[inline]
+    pub(crate) fn owes_tasks(&self) -> bool {
+        self.owes_tasks.load(Ordering::Relaxed)
+    }
+
+    /// The threads that wait look again. The tasks are woken later, by [`wake_all`](Self::wake_all).
+    pub(crate) fn wake_threads(&self) {
+        drop(self.tasks.lock());
+        self.changed.notify_all();
+    }
+
+    /// Something changed for all who wait: wakes the threads, and returns the tasks.
+    #[cold]
+    pub(crate) fn wake_all(&self) -> Wakers {
+        let mut tasks = self.tasks.lock();
+        // Those who go on waiting note their head anew.
+        self.wake_at.store(NOBODY, Ordering::Relaxed);
+        self.owes_tasks.store(false, Ordering::Relaxed);
+        let wakers = Wakers(std::mem::take(&mut *tasks));
+        drop(tasks);
+        self.changed.notify_all();
+        wakers
+    }
+
     /// Everybody who waits returns, now and later.
-    pub(crate) fn give_up(&self) {
+    pub(crate) fn give_up(&self) -> Wakers {
         self.given_up.store(true, Ordering::Relaxed);
-        self.wake_all();
+        self.wake_all()
     }
 }

@@ -54,6 +54,7 @@ impl Mailbox {
             let most = if work.group == 0 { GROUP } else { work.group };
             // SAFETY: `run`'s caller has the turn.
             let taken = unsafe { self.take(&mut group, most) };
+            self.wake_owed();
             if group.passed_low().is_some() {
                 self.tell_crossings();
             }

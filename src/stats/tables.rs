@@ -118,7 +118,8 @@ pub struct Lost {
     pub evicted: u64,
     /// Waited, and were replaced by a newer one of their key.
     pub conflated: u64,
-    /// Refused because nobody made room before the publisher's deadline.
+    /// Refused because nobody made room before the publisher's deadline, or before it gave up waiting
+    /// ([`PublishAsync`](crate::PublishAsync) dropped).
     pub timed_out: u64,
     /// Refused, by which the subscription ended: 0 or 1.
     pub disconnected: u64,

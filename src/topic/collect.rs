@@ -49,20 +49,30 @@ impl Reached {
     }
 }
 
+impl TopicCore {
+    #[inline]
+    fn has_arrived(&self, messages: u64) {
+        if messages > 0 {
+            self.arrived.fetch_add(messages, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Loads every topic reachable from `first`, each once, and tells the others that so many messages have reached them.
 pub(super) fn collect(first: Reached, reached: &mut Vec<Reached>, messages: u64) {
     collect_by(first, reached, |topic| {
-        if messages > 0 {
-            topic.arrived.fetch_add(messages, Ordering::Relaxed);
-        }
+        topic.has_arrived(messages);
         Reached::load(topic)
     });
 }
 
-/// The same to be kept, and without counting.
-pub(super) fn collect_owned(first: &TopicCore) -> Vec<Reached> {
+/// The same to be kept.
+pub(super) fn collect_owned(first: &TopicCore, messages: u64) -> Vec<Reached> {
     let mut reached = Vec::new();
-    collect_by(Reached::load_owned(first), &mut reached, Reached::load_owned);
+    collect_by(Reached::load_owned(first), &mut reached, |topic| {
+        topic.has_arrived(messages);
+        Reached::load_owned(topic)
+    });
     reached
 }
 

@@ -233,6 +233,7 @@ impl Member {
         if mailbox.close(reason) == (Close::Now { turn: true }) && mailbox.pass_turn() {
             self.topic.exchange.pool.flush();
         }
+        mailbox.wake_tasks();
     }
 
     /// The reader of a stream is gone: it ends at once, without a final message.

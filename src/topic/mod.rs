@@ -9,6 +9,7 @@
 //! | `batch` | the messages of one publish_batch, mailbox by mailbox |
 //! | `collect` | what a publish reaches |
 //! | [`walk`] | one publish: collect, deliver, wake, call inline handlers |
+//! | [`publish_async`] | a publish whose caller awaits room |
 //! | [`publisher`] | one thread's publishes, with the lists kept in between |
 //! | `timed` | which publishes are timed |
 //! | `turns` | what a publish has to wake or to run, and when |
@@ -25,6 +26,7 @@ pub(crate) mod forward;
 pub(crate) mod gate;
 pub(crate) mod member;
 mod members;
+pub(crate) mod publish_async;
 pub(crate) mod publisher;
 mod registry;
 pub(crate) mod report;
@@ -34,6 +36,7 @@ mod turns;
 pub(crate) mod walk;
 
 pub use forward::Forward;
+pub use publish_async::PublishAsync;
 pub use publisher::Publisher;
 pub use report::{BatchReport, Refusal, Report};
 

@@ -161,7 +161,7 @@ impl View {
 
     #[cold]
     fn collect_anew(&mut self, topic: &TopicCore) {
-        let fresh = collect_owned(topic);
+        let fresh = collect_owned(topic, 0);
         let pointers = |lists: &[Reached]| lists.iter().map(|reached| reached.topic() as *const _).collect();
         let (before, now): (HashSet<*const TopicCore>, HashSet<_>) =
             (pointers(&self.reached), pointers(&fresh));

@@ -223,30 +223,30 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn may_wait(&self) -> bool {
+    pub(super) fn may_wait(&self) -> bool {
         !self.control && frames::depth() == 0 && !self.topic.exchange.pool.is_manual()
     }
 }
 
 /// One message being handed out.
-struct Fanout<'w> {
+pub(super) struct Fanout<'w> {
     walk: &'w Walk<'w>,
     /// Our references, as many as `unshared` says.
-    message: ManuallyDrop<Message>,
-    unshared: usize,
+    pub(super) message: ManuallyDrop<Message>,
+    pub(super) unshared: usize,
     /// No filters and no exceptions: the message need not be looked at again.
     plain: bool,
     has_waiting: bool,
-    has_inline: bool,
-    report: Report,
-    turns: Turns,
+    pub(super) has_inline: bool,
+    pub(super) report: Report,
+    pub(super) turns: Turns,
     /// Taken out of full mailboxes; dropped at the end.
     evicted: Vec<Entry>,
 }
 
 impl<'w> Fanout<'w> {
     #[inline]
-    fn new(walk: &'w Walk<'w>, message: Message) -> Self {
+    pub(super) fn new(walk: &'w Walk<'w>, message: Message) -> Self {
         Self {
             walk,
             message: ManuallyDrop::new(message),
@@ -265,7 +265,7 @@ impl<'w> Fanout<'w> {
     /// In place, like [`finish`](Self::finish): a copy of `self` right after its fields were written waits until the
     /// stores have left the store buffer.
     #[inline]
-    fn count(&mut self, reached: &[Reached]) {
+    pub(super) fn count(&mut self, reached: &[Reached]) {
         let mut takers = 0;
         for reached in reached {
             let list = &*reached.list;
@@ -302,7 +302,7 @@ impl<'w> Fanout<'w> {
     }
 
     #[inline]
-    fn takes(&self, route: &Route) -> bool {
+    pub(super) fn takes(&self, route: &Route) -> bool {
         self.plain
             || (route.filter.accepts(self.message.kind()) && !self.is_except(route.mailbox.profile().id))
     }
@@ -312,7 +312,7 @@ impl<'w> Fanout<'w> {
     }
 
     #[inline]
-    fn offer_all(&mut self, routes: &[Route], mut patience: Option<&mut Patience>) {
+    pub(super) fn offer_all(&mut self, routes: &[Route], mut patience: Option<&mut Patience>) {
         for route in routes {
             if self.takes(route) {
                 let word = self.word_for(&route.mailbox);
@@ -341,7 +341,7 @@ impl<'w> Fanout<'w> {
     }
 
     #[inline]
-    fn note(&mut self, mailbox: &Arc<Mailbox>, word: NonZeroUsize, offer: Offer) {
+    pub(super) fn note(&mut self, mailbox: &Arc<Mailbox>, word: NonZeroUsize, offer: Offer) {
         let plain = self.walk.awaited.is_none() || word == self.message.share();
         match offer {
             Offer::Accepted { turn, over_capacity, crossed } => {
@@ -378,7 +378,7 @@ impl<'w> Fanout<'w> {
     }
 
     /// Calls the inline handlers of one topic, inside its gate.
-    fn call_inline(&mut self, reached: &Reached) {
+    pub(super) fn call_inline(&mut self, reached: &Reached) {
         let mut newer = None;
         loop {
             let list = newer.as_ref().unwrap_or(&reached.list);
@@ -458,7 +458,7 @@ impl<'w> Fanout<'w> {
     }
 
     #[inline]
-    fn finish(&mut self) -> Report {
+    pub(super) fn finish(&mut self) -> Report {
         if self.report.accepted == 0 && !self.walk.control {
             self.walk.count_unrouted(1);
             self.message.kind().count(Event::Unused);
