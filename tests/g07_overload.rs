@@ -311,7 +311,7 @@ fn g7_unsubscribing_releases_waiting_publishers() {
         stuck.publish(1);
         thread::scope(|scope| {
             let waiting: Vec<_> = (2..5).map(|number| spawn_publish(scope, &stuck, number)).collect();
-            thread::sleep(Duration::from_millis(10));
+            eventually(|| stuck.listener.stats().blocked.now == 3);
             stuck.listener.unsubscribe();
             for publisher in waiting {
                 let report = publisher.join().unwrap();
@@ -329,7 +329,7 @@ fn g7_shutdown_releases_waiting_publishers() {
     stuck.publish(1);
     thread::scope(|scope| {
         let waiting: Vec<_> = (2..5).map(|number| spawn_publish(scope, &stuck, number)).collect();
-        thread::sleep(Duration::from_millis(10));
+        eventually(|| stuck.listener.stats().blocked.now == 3);
         let shutdown = scope.spawn(|| stuck.bus.shutdown(LONG));
         for publisher in waiting {
             let report = publisher.join().unwrap();
