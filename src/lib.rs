@@ -25,7 +25,10 @@ mod subscription;
 
 mod bus;
 
-pub use bus::{Bus, BusBuilder, ShutdownReport, Straggler, TypeBuilder, WeakBus};
+pub use bus::{
+    Bus, BusBuilder, Diagnosis, Finding, Severity, ShutdownReport, Straggler, Subject, Trend, Trouble,
+    TypeBuilder, WeakBus,
+};
 pub use dispatch::fence::{PanicPlace, PanicReport};
 pub use dispatch::threads::{ThreadInfo, ThreadKind};
 pub use dispatch::wait::Wait;

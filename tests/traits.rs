@@ -58,6 +58,9 @@ fn plain_data_is_plain() {
     plain::<TopicStats>();
     plain::<SubscriptionStats>();
     plain::<Timing>();
+    plain::<TopicDetail>();
+    plain::<Diagnosis>();
+    plain::<Finding>();
     plain::<Bucket>();
     plain::<Lost>();
     plain::<WaterMark>();

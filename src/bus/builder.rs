@@ -1,5 +1,6 @@
 //! How a bus is to be: plain options with stated defaults, checked once.
 
+use super::diagnose::History;
 use super::shutdown::Shutdown;
 use super::types::Types;
 use super::{Bus, Inner};
@@ -178,7 +179,7 @@ impl BusBuilder {
         let changes = types.declare(SubscriptionChange::draft())?;
         let exchange = Exchange::new(id, pool, clock, fence, changes);
         let shutdown = Arc::new(Shutdown::new(exchange.clone(), types.clone()));
-        Ok(Bus::of(Arc::new(Inner { exchange, types, shutdown })))
+        Ok(Bus::of(Arc::new(Inner { exchange, types, shutdown, history: History::default() })))
     }
 
     fn check_wait(&self) -> Result<(), ConfigError> {

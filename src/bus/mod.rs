@@ -1,11 +1,14 @@
 //! The facade: a bus, how it is configured, and how it ends.
 
 mod builder;
+mod diagnose;
+mod diagnosis;
 mod figures;
 mod shutdown;
 mod types;
 
 pub use builder::BusBuilder;
+pub use diagnosis::{Diagnosis, Finding, Severity, Subject, Trend, Trouble};
 pub use shutdown::{ShutdownReport, Straggler};
 pub use types::TypeBuilder;
 
@@ -46,6 +49,7 @@ pub(crate) struct Inner {
     pub(crate) exchange: Arc<Exchange>,
     types: Arc<Types>,
     shutdown: Arc<Shutdown>,
+    history: diagnose::History,
 }
 
 impl Bus {

@@ -133,6 +133,18 @@ impl Lost {
         self.each().iter().map(|(count, _)| count).sum()
     }
 
+    /// What came since `before`.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        Self {
+            refused: self.refused.saturating_sub(before.refused),
+            evicted: self.evicted.saturating_sub(before.evicted),
+            conflated: self.conflated.saturating_sub(before.conflated),
+            timed_out: self.timed_out.saturating_sub(before.timed_out),
+            disconnected: self.disconnected.saturating_sub(before.disconnected),
+            discarded: self.discarded.saturating_sub(before.discarded),
+        }
+    }
+
     fn each(&self) -> [(u64, &'static str); 6] {
         [
             (self.refused, "refused"),

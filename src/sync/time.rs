@@ -43,12 +43,12 @@ impl Clock {
     }
 
     /// The same from the kernel's coarse clock: about 5 ns to read, moves in steps of 1 to 10 ms, and is
-    /// up to one of them off, either way.
+    /// up to one of them off, either way. Never 0, which stands for "not noted" where it is kept.
     #[inline]
     pub(crate) fn coarse_monotonic_ns(&self) -> u64 {
         match self {
-            Self::Real { coarse_start, .. } => coarse_ns().saturating_sub(*coarse_start),
-            Self::Manual { now } => now.load(Ordering::Relaxed),
+            Self::Real { coarse_start, .. } => coarse_ns().saturating_sub(*coarse_start).max(1),
+            Self::Manual { now } => now.load(Ordering::Relaxed).max(1),
         }
     }
 
