@@ -11,13 +11,13 @@ use crate::options::{Options, Rounds, Speed};
 use crate::stop::Stop;
 use frame::{Figures, View};
 use screen::Screen;
-use stasis_bus::{Bus, BusStats, SubscriptionStats};
+use stasis_bus::{Bus, BusStats};
 use std::collections::VecDeque;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use text::{brief, grouped};
 
 const PAUSE: Duration = Duration::from_millis(200);
+const ASK_EVERY: Duration = Duration::from_secs(2);
 /// Rates are those of about the last second.
 const SAMPLES: usize = 6;
 /// Seconds that the curves reach back.
@@ -58,9 +58,12 @@ impl Board {
         let (bus, told) = (bus.clone(), over.clone());
         let has_colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let watch = move || {
-            let mut rates = Rates::default();
+            let (mut rates, mut diagnosis) = (Rates::default(), Diagnosis::default());
             while !told.sleep(PAUSE) {
-                let view = look(&bus, &operator, &meter, &heading, &mut rates);
+                let view = View {
+                    diagnosis: diagnosis.of(&bus),
+                    ..look(&bus, &operator, &meter, &heading, &mut rates)
+                };
                 let lines = view.lines(screen.size());
                 let columns = screen.size().columns;
                 let lines: Vec<_> = lines.iter().map(|line| line.render(columns, has_colours)).collect();
@@ -92,7 +95,7 @@ fn look(bus: &Bus, operator: &Operator, meter: &Meter, heading: &Heading, rates:
         calls,
         figures: stats.subscriptions.iter().map(Figures::of).collect(),
         workers: workers(&stats),
-        diagnosis: diagnosis(bus, &stats),
+        diagnosis: Vec::new(),
         messages_per_second: rates.messages(),
         calls_per_second: rates.calls(),
         history: rates.history.clone(),
@@ -110,16 +113,22 @@ fn workers(stats: &BusStats) -> String {
     format!("workers busy: {busy} of {workers}, mailboxes ready: {ready}, topics: {topics}, panics: {panics}")
 }
 
-/// What is wrong on the bus, in plain words.
-fn diagnosis(_bus: &Bus, stats: &BusStats) -> Vec<String> {
-    stats.subscriptions.iter().filter(|one| one.depth * 2 > one.capacity).map(behind).collect()
+/// What the bus says is wrong with it, in its own words. It speaks of what has happened since it was asked before, so
+/// that is not five times a second.
+#[derive(Debug, Default)]
+struct Diagnosis {
+    asked: Option<Instant>,
+    findings: Vec<String>,
 }
 
-fn behind(one: &SubscriptionStats) -> String {
-    let since = one.behind.map_or_else(String::new, |time| format!(" since {}", brief(time)));
-    let call = one.handler.p99;
-    let takes = if call.is_zero() { String::new() } else { format!("; a call takes {} at p99", brief(call)) };
-    format!("{} is behind{since}: {} of {} wait{takes}", one.name, grouped(one.depth), grouped(one.capacity))
+impl Diagnosis {
+    fn of(&mut self, bus: &Bus) -> Vec<String> {
+        if self.asked.is_none_or(|at| at.elapsed() >= ASK_EVERY) {
+            self.asked = Some(Instant::now());
+            self.findings = bus.diagnose().findings.iter().map(ToString::to_string).collect();
+        }
+        self.findings.clone()
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
