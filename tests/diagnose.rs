@@ -193,3 +193,33 @@ fn g7_a_publisher_that_waits_for_room_is_seen() {
     full.unsubscribe_and_join().unwrap();
     end(&bus);
 }
+
+/// One call of a thousand is slow, and not one of those that are timed by turns.
+#[test]
+fn g9_a_slow_call_is_never_missed() {
+    let _watched = watched();
+    let (bus, kind) = numbers();
+    let topic = bus.topic("t").unwrap();
+    for mode in [Dispatch::Pool, Dispatch::Dedicated] {
+        for pause in [Duration::ZERO, Duration::from_micros(300)] {
+            let numbers = kind.clone();
+            let sub = listen(topic.subscription(mode.name()).accept(&kind), mode, move |heard| {
+                if heard.number(&numbers) == Some(517) {
+                    thread::sleep(Duration::from_millis(60));
+                }
+            });
+            for number in 0..1_000 {
+                topic.publish(kind.message(number));
+                if !pause.is_zero() && (500..530).contains(&number) {
+                    thread::sleep(pause);
+                }
+            }
+            eventually(|| sub.stats().depth == 0);
+            eventually(|| sub.stats().slow > 0);
+            assert!(sub.stats().handler.max >= Duration::from_millis(40), "{mode}: {}", sub.stats().handler);
+            sub.unsubscribe();
+            sub.join().unwrap();
+        }
+    }
+    end(&bus);
+}

@@ -202,3 +202,139 @@ fn figures_can_be_read_at_any_time() {
     drop(listeners);
     end(&bus);
 }
+
+/// Everything that prints, from one scripted run on a clock that only the test moves.
+#[test]
+fn tables_read_as_they_should() {
+    let _watched = watched();
+    let bus = Bus::builder().manual().workers(1..=4).build().unwrap();
+    let kind = bus.message_type::<u64>("number").unwrap();
+    let all = bus.topic_with("all", "every call").unwrap();
+    let long = "channel:PJSIP/a-very-long-name-that-nobody-wants-to-read-00000001";
+    let channel = bus.topic(long).unwrap();
+    let _up = channel.forward_to(&all).unwrap();
+    let builder = all.subscription("cdr").accept(&kind).capacity(1_000).overflow(Overflow::DropNewest);
+    let (cdr, _) = note_numbers(builder, Dispatch::Pool, &kind);
+    (0..1_234).for_each(|number| {
+        channel.publish(kind.message(number));
+    });
+    bus.advance(std::time::Duration::from_millis(1_500));
+    let stats = bus.stats();
+    let topics = "\
+topic                                 published  arrived  delivered  filtered  missed  unrouted  subs  fwds  longest
+all                                           0    1,234      1,000         1     234         0     1     0        -
+channel:PJSIP/a-ve…-to-read-00000001      1,234        0          0         0       0       234     0     1        -
+2 topics";
+    assert_eq!(stats.topics.to_string(), topics);
+    let types = "\
+message type          made  alive   bytes  unused  declined  panics
+number               1,234  1,000  46 KiB     234         -       0
+subscription_change      1      0     0 B       0         -       0
+2 message types";
+    assert_eq!(stats.message_types.to_string(), types);
+    let totals = "\
+totals
+  published           1,234, 234 of them unrouted
+  delivered           1,000; 0 handled, 1 filtered, 234 missed
+  refused             0 declined, 0 closed, 0 of another bus, 0 nested too deep
+  publishers blocked  never
+  waits               0 for a subscription; 0 not begun, they would have closed a circle";
+    assert_eq!(stats.totals.to_string(), totals);
+    let own = format!("cdr#{}", cdr.id());
+    let row = format!("{own} pool waiting 1,000 1 1,000 1,000 1,000 1.5 s 234 0 - - -");
+    let second = stats.subscriptions.to_string().lines().nth(1).map(squeezed);
+    assert_eq!(second, Some(row.clone()));
+    let subscription = format!(
+        "\
+subscription {own}
+  topic               all
+  dispatch            pool
+  state               waiting
+  accepted            1,000; 0 handled, 1 filtered
+  queue               1,000 of 1,000, the oldest for 1.5 s; highest 1,000
+  missed              234; 0 beyond the capacity
+  waited              not measured yet
+  handler             not measured yet
+  slow, panicked      0 calls of 10 ms or more, 0 panics
+  publishers blocked  never"
+    );
+    assert_eq!(cdr.stats().to_string(), subscription);
+    let topic = "\
+topic all
+  detail           every call
+  age              1.5 s
+  published        0, 0 of them unrouted
+  reached          1,235, 1,234 of them by a forward
+  delivered        1,000; 1 filtered, 234 missed
+  subscriptions    1, and 0 forwards to other topics
+  longest publish  -
+  forwards to      none
+  forwards from    channel:PJSIP/a-very-long-name-that-nobody-wants-to-read-00000001
+";
+    let detail = bus.topic_stats("all").unwrap().to_string();
+    assert!(detail.starts_with(topic), "{detail}");
+    assert_eq!(detail.lines().nth_back(1).map(squeezed), Some(row));
+    assert_eq!(bus.topic_stats("nobody"), None);
+}
+
+fn squeezed(line: &str) -> String {
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Subscriptions and topics come and go; what they have counted stays, whoever looks in between.
+#[test]
+fn sums_never_go_back() {
+    let _watched = watched();
+    let (bus, kind) = numbers();
+    let all = bus.topic("all").unwrap();
+    thread::scope(|scope| {
+        let coming_and_going = scope.spawn(|| {
+            for round in 0..200 {
+                let topic = bus.topic(&format!("t:{round}")).unwrap();
+                let _edge = topic.forward_to(&all).unwrap();
+                let mode = HANDLER_MODES[round % HANDLER_MODES.len()];
+                let sub = listen(all.subscription("s").accept(&kind), mode, |_| {});
+                (0..10).for_each(|number| {
+                    topic.publish(kind.message(number));
+                });
+                sub.unsubscribe();
+                sub.join().unwrap();
+            }
+        });
+        let mut before = bus.stats().totals;
+        while !coming_and_going.is_finished() {
+            let now = bus.stats().totals;
+            let sums = |totals: &stasis_bus::Totals| {
+                [totals.published, totals.delivered, totals.handled, totals.unrouted]
+            };
+            assert!(
+                sums(&now).iter().zip(sums(&before)).all(|(now, before)| *now >= before),
+                "{now}\n{before}"
+            );
+            before = now;
+        }
+    });
+    let totals = bus.stats().totals;
+    assert_eq!((totals.published, totals.delivered, totals.handled), (2_000, 2_000, 2_000));
+    assert_eq!((totals.unrouted, totals.missed, totals.circles), (0, 0, 0));
+    let types = bus.message_type_stats();
+    assert_eq!(types.iter().find(|row| row.name == "number").map(|row| row.made), Some(2_000));
+    end(&bus);
+}
+
+#[test]
+fn every_message_is_counted_in_and_out() {
+    let _watched = watched();
+    let (bus, kind) = numbers();
+    let kept: Vec<_> = thread::scope(|scope| {
+        let makers: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| (0..1_000).map(|n| kind.message(n)).step_by(4).collect::<Vec<_>>()))
+            .collect();
+        makers.into_iter().flat_map(|maker| maker.join().unwrap()).collect()
+    });
+    let row = || bus.message_type_stats().iter().find(|row| row.name == "number").cloned().unwrap();
+    assert_eq!((row().made, row().alive), (4_000, 1_000));
+    assert_eq!(row().bytes, 1_000 * 48, "header and value");
+    drop(kept);
+    assert_eq!((row().alive, row().bytes), (0, 0));
+}

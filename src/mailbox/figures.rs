@@ -1,6 +1,7 @@
 //! What a mailbox tells of itself.
 
 use super::Mailbox;
+use super::run::{Lap, SLOW_GROUP_NS};
 use crate::stats::{Lost, SubscriptionStats};
 use crate::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,19 +19,36 @@ impl Mailbox {
         self.clock.coarse_monotonic_ns()
     }
 
-    /// The owner found nothing left, after handling something since `began` (0: nobody looked). If that were `thin` groups
-    /// only, which are not timed, and took long, then one of the calls did. Returns when the next ones begin.
+    /// The owner found nothing left, after handling something since `began` (0: nobody looked). If that took long, one of
+    /// the calls did: groups that are not full are not timed. Returns when the next ones begin.
     #[inline]
-    pub(super) fn note_run(&self, began: u64, thin: bool) -> u64 {
+    pub(super) fn note_run(&self, began: u64) -> u64 {
         if began == 0 {
             return 0;
         }
         let now = self.coarse_now();
         self.caught_up.set(now);
-        if thin && self.clock.is_long(now.saturating_sub(began)) {
+        if self.clock.is_long(now.saturating_sub(began)) {
             self.handling.ran_long(now - began);
         }
         now
+    }
+
+    /// A full group was handled, and timed unless it was the first of a run. Returns when the next one begins, by the exact
+    /// clock, which is no more than a step away from the coarse one.
+    #[inline]
+    pub(super) fn note_group(&self, lap: &Lap, began: u64) -> u64 {
+        if began == 0 {
+            return 0;
+        }
+        let took = lap.group.unwrap_or_else(|| lap.now.saturating_sub(began));
+        if self.clock.is_long(took) {
+            self.handling.ran_long(took);
+        }
+        if lap.group.is_some_and(|took| took > SLOW_GROUP_NS) {
+            self.handling.watch();
+        }
+        lap.now
     }
 
     /// The reader found nothing left.

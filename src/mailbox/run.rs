@@ -14,7 +14,7 @@ use crate::sync::time::Clock;
 /// How often the owner looks at a half-written slot before it lets others run.
 const BUSY_SPINS: u32 = if cfg!(bus_loom) { 0 } else { 100 };
 /// A group that took longer than this is followed by smaller ones, so that the budget is kept.
-const SLOW_GROUP_NS: u64 = 100_000;
+pub(super) const SLOW_GROUP_NS: u64 = 100_000;
 
 pub(crate) type Handler = Box<dyn FnMut(&Arrival<'_>) + Send>;
 
@@ -48,7 +48,7 @@ impl Mailbox {
         loop {
             // SAFETY: `run`'s caller has the turn.
             if budget.linger && handled > 0 && !unsafe { self.ring.has_written() } {
-                self.note_run(began, pace.is_thin());
+                self.note_run(began);
                 return After::Linger;
             }
             let most = if work.group == 0 { GROUP } else { work.group };
@@ -64,10 +64,11 @@ impl Mailbox {
                     handled = handled.saturating_add(group.len() as u32);
                     self.deliver(work, &mut group, first, missed);
                     // After a thin group nothing waits, as a rule, and the run ends by itself.
-                    let late = is_full && pace.lap(&self.clock, &mut work.group) >= budget.nanoseconds;
-                    if work.group == 1 {
-                        self.handling.watch();
-                    }
+                    let late = is_full && {
+                        let lap = pace.lap(&self.clock, &mut work.group);
+                        began = self.note_group(&lap, began);
+                        lap.run >= budget.nanoseconds
+                    };
                     if late || handled >= budget.messages {
                         return After::Again;
                     }
@@ -79,7 +80,7 @@ impl Mailbox {
                 Taken::Busy => return After::Busy,
                 Taken::Empty(empty) => {
                     if handled > 0 {
-                        began = self.note_run(began, pace.is_thin());
+                        began = self.note_run(began);
                     }
                     // SAFETY: the turn is ours, and this is what the last take found.
                     if unsafe { self.ring.set_idle(empty) } {
@@ -187,6 +188,13 @@ impl Mailbox {
     }
 }
 
+/// How long the run has taken since its first full group, and how long the last group, unless it was that one.
+pub(super) struct Lap {
+    pub(super) now: u64,
+    run: u64,
+    pub(super) group: Option<u64>,
+}
+
 /// How long the groups of one run take. The clock is asked only after a full one, when more may wait.
 #[derive(Default)]
 struct Pace {
@@ -195,18 +203,16 @@ struct Pace {
 }
 
 impl Pace {
-    /// A group was handled: sets how many messages the next one may have, and returns how long the run has taken.
-    fn lap(&mut self, clock: &Clock, group: &mut usize) -> u64 {
+    /// A group was handled: sets how many messages the next one may have, and returns how long it all took.
+    fn lap(&mut self, clock: &Clock, group: &mut usize) -> Lap {
         let now = clock.monotonic_ns();
-        let Some((first, last)) = self.laps.replace((now, now)) else { return 0 };
+        let Some((first, last)) = self.laps.replace((now, now)) else {
+            return Lap { now, run: 0, group: None };
+        };
         self.laps = Some((first, now));
-        *group = if now.saturating_sub(last) > SLOW_GROUP_NS { 1 } else { GROUP };
-        now.saturating_sub(first)
-    }
-
-    /// There was no full group yet: nobody has looked how long the others took.
-    fn is_thin(&self) -> bool {
-        self.laps.is_none()
+        let took = now.saturating_sub(last);
+        *group = if took > SLOW_GROUP_NS { 1 } else { GROUP };
+        Lap { now, run: now.saturating_sub(first), group: Some(took) }
     }
 }
 

@@ -155,9 +155,9 @@ fn of(timing: &Timing, part: Duration) -> String {
     if timing.is_empty() { "-".to_owned() } else { time(part) }
 }
 
-impl fmt::Display for TopicStats {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines = [
+impl TopicStats {
+    fn lines(&self) -> Vec<(&'static str, String)> {
+        vec![
             ("published", format!("{}, {} of them unrouted", count(self.published), count(self.unrouted))),
             ("reached", format!("{}, {} of them by a forward", count(self.reached), count(self.arrived))),
             (
@@ -178,24 +178,26 @@ impl fmt::Display for TopicStats {
                 ),
             ),
             ("longest publish", measured(self.longest)),
-        ];
-        details(f, &format!("topic {}", self.name), &lines)
+        ]
     }
 }
 
+impl fmt::Display for TopicStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        details(f, &format!("topic {}", self.name), &self.lines())
+    }
+}
 impl fmt::Display for TopicDetail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = |names: &[String]| match names {
             [] => "none".to_owned(),
             names => names.join(", "),
         };
-        let lines = [
-            ("detail", self.detail.clone()),
-            ("age", time(self.age)),
-            ("forwards to", names(&self.forwards_to)),
-            ("forwards from", names(&self.forwards_from)),
-        ];
-        details(f, &self.stats.to_string(), &lines)?;
+        let mut lines = vec![("detail", self.detail.clone()), ("age", time(self.age))];
+        lines.extend(self.stats.lines());
+        lines.push(("forwards to", names(&self.forwards_to)));
+        lines.push(("forwards from", names(&self.forwards_from)));
+        details(f, &format!("topic {}", self.stats.name), &lines)?;
         if self.subscriptions.is_empty() { Ok(()) } else { write!(f, "\n\n{}", self.subscriptions) }
     }
 }
