@@ -123,6 +123,20 @@ fn losses_panics_and_streams_that_nobody_reads() {
 }
 
 #[test]
+fn a_stream_that_is_read_slowly_is_behind_and_not_unread() {
+    let _watched = watched();
+    let (bus, kind) = manual();
+    let mut ui = bus.topic("t").unwrap().subscription("ui").accept(&kind).stream().unwrap();
+    publish(&bus, &kind, 40);
+    bus.advance(Duration::from_secs(3));
+    assert!(bus.diagnose().to_string().starts_with("subscription ui: nobody reads it, 40 messages wait"));
+    assert!(ui.try_recv().is_ok());
+    bus.advance(Duration::from_secs(3));
+    let words = bus.diagnose().to_string();
+    assert!(words.starts_with("subscription ui: queue ") && words.contains("falling"), "{words}");
+}
+
+#[test]
 fn publishes_that_reach_nobody_are_worth_a_note() {
     let _watched = watched();
     let bus = Bus::builder().manual().decline("unwanted").build().unwrap();

@@ -124,7 +124,7 @@ impl Look<'_> {
     fn finding(&self) -> Option<Finding> {
         let is_stream = self.row.dispatch == "stream";
         let stuck = self.stuck();
-        let late = if is_stream { self.unread() } else { self.behind() };
+        let late = self.unread().filter(|_| is_stream).or_else(|| self.behind());
         let slow = self.slow(late.is_some() || stuck.is_some());
         let all = [late, slow, stuck, self.blocked(), self.losing(), self.panics()];
         let troubles: Vec<Trouble> = all.into_iter().flatten().collect();
@@ -142,7 +142,11 @@ impl Look<'_> {
         (row.depth > 0 && (is_late || is_deep)).then_some(Trouble::Behind { depth: row.depth, trend, time })
     }
 
+    /// Its oldest message waits, and nothing was taken out since the last look.
     fn unread(&self) -> Option<Trouble> {
+        if self.before.is_some_and(|before| before.handled != self.row.handled) {
+            return None;
+        }
         let oldest = self.row.oldest.filter(|oldest| *oldest >= LATE)?;
         Some(Trouble::Unread { depth: self.row.depth, oldest })
     }
