@@ -1,4 +1,4 @@
-//! The least there is: a bus, a type, a topic, a subscriber, a publish.
+//! The least there is: a topic for values of one type, a subscriber, a publish.
 //!
 //! `cargo run --example hello`
 
@@ -6,17 +6,10 @@ use stasis_bus::{Bus, Error};
 
 pub(crate) fn main() -> Result<(), Error> {
     let bus = Bus::new()?;
-    let greeting = bus.message_type::<&str>("greeting")?;
-    let hall = bus.topic("hall")?;
+    let hall = bus.topic_of::<&str>("hall")?;
+    let guest = hall.subscribe("guest", |text, _| println!("guest: somebody said {text:?}"))?;
 
-    let kind = greeting.clone();
-    let guest =
-        hall.subscription("guest").accept(&greeting).start(move |delivery| match delivery.read(&kind) {
-            Some(text) => println!("guest: somebody said {text:?}"),
-            None => println!("guest: that was all ({:?})", delivery.end()),
-        })?;
-
-    let report = hall.publish(greeting.message("hello"));
+    let report = hall.publish("hello");
     assert_eq!(report.accepted, 1);
     guest.unsubscribe_and_join()?;
     Ok(())

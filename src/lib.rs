@@ -48,7 +48,7 @@ pub use stats::{
 pub use subscription::{
     Delivery, Handled, Received, RecvTimeoutError, Stream, Subscription, SubscriptionBuilder, TryRecvError,
 };
-pub use topic::{BatchReport, Forward, PublishAsync, Publisher, Refusal, Report, Topic};
+pub use topic::{BatchReport, Forward, PublishAsync, Publisher, Refusal, Report, Topic, TopicOf};
 
 // The blocks of Rust in the pages of docs/ are compiled and run.
 #[cfg(all(doctest, feature = "json"))]

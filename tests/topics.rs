@@ -5,7 +5,7 @@
 mod common;
 
 use common::*;
-use stasis_bus::{Bus, Dispatch, NameError};
+use stasis_bus::{Bus, Dispatch, Error, NameError, TypeError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -191,4 +191,40 @@ fn wants_and_publish_with_build_nothing_that_no_one_wants() {
     let _everything = there.subscribe("everything", |_| {}).unwrap();
     assert!(here.wants(&kind) && here.wants(&other));
     assert_eq!(here.stats().published, 1 + 5 * 2, "counted all the same");
+}
+
+#[test]
+fn topic_of_takes_and_gives_values() {
+    let _watched = watched();
+    let bus = Bus::builder().manual().build().unwrap();
+    let orders = bus.topic_of::<u64>("orders").unwrap();
+    assert_eq!((orders.topic().name(), orders.kind().name()), ("orders", "orders"));
+    assert!(orders.topic().is_same(&bus.topic("orders").unwrap()));
+    assert_eq!(bus.message_type::<u64>("orders").unwrap(), *orders.kind());
+    let log = Log::new();
+    let (noted, ends) = (log.clone(), log.clone());
+    let subscription = orders
+        .subscription("log")
+        .on_end(move |_| ends.push(0))
+        .start_typed(orders.kind(), move |value, delivery| noted.push(*value + 10 * delivery.seq()));
+    let other = bus.message_type::<String>("other").unwrap();
+    assert!(orders.publish(1).reached());
+    assert!(!orders.topic().publish(other.message(String::new())).reached());
+    assert!(bus.topic_of::<u64>("orders").unwrap().publish_with(|| 2).reached());
+    drop(subscription.unwrap());
+    bus.run_until_idle();
+    assert_eq!(log.all(), [1, 12, 0]);
+    assert!(!orders.clone().publish_with(|| unreachable!("nobody listens")).reached());
+    drop(orders);
+    assert!(bus.find_topic("orders").is_none());
+}
+
+#[test]
+fn topic_of_refuses_another_type_and_a_bad_name() {
+    let _watched = watched();
+    let bus = Bus::builder().manual().build().unwrap();
+    let _orders = bus.topic_of::<u64>("orders").unwrap();
+    let refused = bus.topic_of::<u32>("orders").unwrap_err();
+    assert_eq!(refused, Error::Type(TypeError::OtherType("orders".to_owned())));
+    assert!(matches!(bus.topic_of::<u32>("").unwrap_err(), Error::Type(TypeError::Name(_))));
 }

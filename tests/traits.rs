@@ -16,6 +16,7 @@ fn handles_go_to_other_threads() {
     cloned::<Bus>();
     cloned::<WeakBus>();
     cloned::<Topic>();
+    cloned::<TopicOf<std::cell::Cell<u8>>>();
     cloned::<Message>();
     cloned::<MessageType<std::cell::Cell<u8>>>();
     cloned::<AmiEvent>();

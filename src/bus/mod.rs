@@ -17,8 +17,8 @@ use crate::message::kind::Draft;
 use crate::message::{Message, MessageType, Origin, TypeInfo};
 use crate::subscription::Delivery;
 use crate::sync::{Arc, Weak};
-use crate::topic::Topic;
 use crate::topic::exchange::Exchange;
+use crate::topic::{Topic, TopicOf};
 use shutdown::Shutdown;
 use std::fmt;
 use std::time::Duration;
@@ -101,6 +101,24 @@ impl Bus {
     pub fn topic_with(&self, name: &str, detail: &str) -> Result<Topic, NameError> {
         check_name(name)?;
         Ok(self.exchange().topic(name, detail))
+    }
+
+    /// The topic of that name together with a message type of the same name and values of `T`: all that a small service
+    /// needs. Either is made if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If the name is refused, or stands for a message type of another Rust type.
+    ///
+    /// ```
+    /// # let bus = stasis_bus::Bus::builder().manual().build()?;
+    /// bus.topic_of::<u32>("orders")?.publish(7);
+    /// assert!(bus.topic_of::<String>("orders").is_err(), "the name stands for u32");
+    /// # Ok::<(), stasis_bus::Error>(())
+    /// ```
+    pub fn topic_of<T: Send + Sync + 'static>(&self, name: &str) -> Result<TopicOf<T>, Error> {
+        let kind = self.message_type(name)?;
+        Ok(TopicOf::new(self.topic(name)?, kind))
     }
 
     /// The topic of that name, if it lives.

@@ -5,6 +5,7 @@ use super::{Delivery, Subscription};
 use crate::error::SubscribeError;
 use crate::mailbox::{Arrival, Filter};
 use crate::message::MessageType;
+use crate::topic::TopicOf;
 
 impl SubscriptionBuilder<'_> {
     /// Calls `on_end` with the final message, once, after the handler's last call and on the same thread.
@@ -111,6 +112,27 @@ impl SubscriptionBuilder<'_> {
             return Err(SubscribeError::Unsuitable { option: "a filter for other types", call, allowed });
         }
         Ok(Self { filter: only, is_typed: true, ..self })
+    }
+}
+
+impl<T: Send + Sync + 'static> TopicOf<T> {
+    /// Begins a subscription to this type on this topic, of that name: options, then a finishing call.
+    pub fn subscription(&self, name: impl Into<String>) -> SubscriptionBuilder<'_> {
+        self.topic().subscription(name).accept(self.kind())
+    }
+
+    /// Subscribes with a handler of values, with the workers of the bus and default limits. The final message is not for
+    /// it: see [`on_end`](SubscriptionBuilder::on_end).
+    ///
+    /// # Errors
+    ///
+    /// As [`SubscriptionBuilder::start`].
+    pub fn subscribe(
+        &self,
+        name: impl Into<String>,
+        handler: impl FnMut(&T, &Delivery<'_>) + Send + 'static,
+    ) -> Result<Subscription, SubscribeError> {
+        self.subscription(name).start_typed(self.kind(), handler)
     }
 }
 

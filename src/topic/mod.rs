@@ -12,6 +12,7 @@
 //! | [`publish_async`] | a publish whose caller awaits room |
 //! | [`publisher`] | one thread's publishes, with the lists kept in between |
 //! | `timed` | which publishes are timed |
+//! | `typed` | a topic and a message type of one name |
 //! | `turns` | what a publish has to wake or to run, and when |
 //! | [`member`] | one subscription as its topic sees it, and how it ends |
 //! | `members`, `registry` | the live subscriptions of a bus, and its topics by name |
@@ -33,12 +34,14 @@ pub(crate) mod report;
 pub(crate) mod subscribers;
 mod timed;
 mod turns;
+mod typed;
 pub(crate) mod walk;
 
 pub use forward::Forward;
 pub use publish_async::PublishAsync;
 pub use publisher::Publisher;
 pub use report::{BatchReport, Refusal, Report};
+pub use typed::TopicOf;
 
 use crate::message::{Message, MessageType, Timestamp};
 use crate::stats::TopicStats;
