@@ -95,7 +95,7 @@ fn dedicated_thread_never_parks_on_a_message() {
 /// The same against one that looks before it parks.
 #[test]
 fn dedicated_thread_that_spins_then_parks_misses_nothing() {
-    explore(3, || all_come(SPIN));
+    explore(2, || all_come(SPIN));
 }
 
 /// The same against one that never parks: slot and reason to end are all that it looks at.
@@ -151,7 +151,7 @@ fn quiet_means_handled() {
 /// What does not fit goes to the spill, which a thread that looks at its slot alone would never find.
 #[test]
 fn thread_that_spins_finds_the_spill() {
-    explore(2, || {
+    explore(1, || {
         let (subscriber, thread) = Subscriber::start(Overflow::default(), 1, Wait::BusySpin);
         for value in 1..=3 {
             assert!(subscriber.send(value).is_some());

@@ -7,11 +7,13 @@ mod latch;
 mod mailbox;
 mod marks;
 mod message;
+mod pool;
 mod ring;
 mod room;
 mod run_queue;
 mod stream;
 mod topic;
+mod waiting;
 mod waker;
 
 use crate::dispatch::fence::Fence;

@@ -1,0 +1,97 @@
+//! The pool with its threads: a standby that takes over from stuck workers, seats handed over, refusals aside. Threads
+//! are loom's; time has always passed, so the standby sees "nothing was taken" whenever nothing was taken in one step of
+//! its own.
+
+use super::{Plain, Witness, explore, profile};
+use crate::dispatch::job::{After, Budget, Job, Ready, hold_itself};
+use crate::dispatch::latch::Latch;
+use crate::dispatch::pool::{self, Pool, PoolConfig};
+use crate::dispatch::threads::Threads;
+use crate::sync::Arc;
+use crate::sync::time::{Clock, Deadline};
+use std::time::Duration;
+
+fn pool(workers_max: usize) -> Arc<Pool> {
+    Pool::new(PoolConfig {
+        bus: 0,
+        threads: Threads::new(0, profile().fence, None),
+        clock: Arc::new(Clock::manual()),
+        workers_min: 1,
+        workers_max,
+        grow_after: Duration::from_millis(1),
+        idle_timeout: None,
+        spin: Duration::ZERO,
+        thread_name: String::new(),
+        manual: false,
+    })
+}
+
+/// A job that runs once: `code`, then it is over.
+struct Once<F: Fn() + Send + Sync>(F);
+
+impl<F: Fn() + Send + Sync + 'static> Job for Once<F> {
+    unsafe fn run(&self, _: Budget) -> After {
+        (self.0)();
+        After::Ended
+    }
+}
+
+fn push(pool: &Arc<Pool>, code: impl Fn() + Send + Sync + 'static) {
+    let job = Arc::new(Once(code));
+    hold_itself(&job);
+    // SAFETY: its turn is made here, once, and it holds itself.
+    pool.push(unsafe { Ready::new(&*job) });
+    pool.flush();
+}
+
+fn stop(pool: &Arc<Pool>) {
+    assert!(pool.stop(Deadline::after(None)).is_empty());
+}
+
+/// The only worker is in a job that waits for the next one, which was pushed before, during or after: somebody comes for
+/// it, and nobody pushes any more.
+#[test]
+fn standby_takes_over_from_a_stuck_worker() {
+    static GREW: Witness = Witness::new();
+    explore(1, || {
+        let pool = pool(2);
+        let (done, data) = (Arc::new(Latch::new()), Arc::new(Plain::new(0)));
+        let (waited, read) = (done.clone(), data.clone());
+        push(&pool, move || {
+            waited.wait(Deadline::after(None));
+            read.read(|&value| assert_eq!(value, 1));
+        });
+        let set = done.clone();
+        push(&pool, move || {
+            data.write(|value| *value += 1);
+            set.set(());
+        });
+        done.wait(Deadline::after(None));
+        if pool.workers() == 2 {
+            GREW.see();
+        }
+        stop(&pool);
+    });
+    assert!(GREW.was_seen());
+}
+
+/// One worker, which waits for another job as `publish_sync` and `join` do: its seat is taken by a fresh thread, once, and
+/// it leaves when it is back.
+#[test]
+fn seat_is_handed_over_by_a_worker_that_waits() {
+    explore(2, || {
+        let pool = pool(1);
+        let (done, over) = (Arc::new(Latch::new()), Arc::new(Latch::new()));
+        let (waited, ended) = (done.clone(), over.clone());
+        push(&pool, move || {
+            pool::hand_over().expect("a thread can be had");
+            waited.wait(Deadline::after(None));
+            ended.set(());
+        });
+        let set = done.clone();
+        push(&pool, move || set.set(()));
+        over.wait(Deadline::after(None));
+        assert_eq!(pool.workers(), 1);
+        stop(&pool);
+    });
+}
