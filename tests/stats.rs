@@ -338,3 +338,27 @@ fn every_message_is_counted_in_and_out() {
     drop(kept);
     assert_eq!((row().alive, row().bytes), (0, 0));
 }
+
+#[cfg(feature = "json")]
+#[test]
+fn figures_are_json_too() {
+    let _watched = watched();
+    let bus = Bus::builder().manual().build().unwrap();
+    let kind = bus.message_type::<u64>("number").unwrap();
+    let topic = bus.topic("t").unwrap();
+    let _cdr = topic.subscription("cdr").accept(&kind).start(|_| {}).unwrap();
+    bus.advance(std::time::Duration::from_secs(1));
+    (0..600).for_each(|number| {
+        topic.publish(kind.message(number));
+    });
+    bus.advance(std::time::Duration::from_millis(2_500));
+    let stats = serde_json::to_value(bus.stats()).unwrap();
+    assert_eq!(stats["totals"]["published"], 600);
+    let row = &stats["subscriptions"][0];
+    assert_eq!(
+        (&row["name"], &row["oldest"], &row["state"]),
+        (&"cdr".into(), &2.5.into(), &"waiting".into())
+    );
+    let diagnosis = serde_json::to_value(bus.diagnose()).unwrap();
+    assert_eq!(diagnosis["findings"][0]["troubles"][0]["Behind"]["time"], 2.5);
+}

@@ -132,9 +132,13 @@ fn totals(
     live.for_each(|(_, row)| totals.add(row));
     let counts = &exchange.counts;
     let sum = |of: fn(&TopicStats) -> u64| topics.iter().map(of).sum::<u64>();
-    // A topic may just be going, counted neither here nor there: nobody is told less than before.
-    totals.published = counts.told_published.raise(counts.published.get() + sum(|topic| topic.published));
-    totals.unrouted = counts.told_unrouted.raise(counts.unrouted.get() + sum(|topic| topic.unrouted));
+    totals.published = counts.published.get() + sum(|topic| topic.published);
+    totals.unrouted = counts.unrouted.get() + sum(|topic| topic.unrouted);
+    // A topic may just be going, counted neither here nor there, and a sum of figures read one after the other may be a
+    // little ahead: nobody is told less than before.
+    let Totals { published, unrouted, delivered, handled, filtered, missed, .. } = &mut totals;
+    let sums = [published, unrouted, delivered, handled, filtered, missed];
+    sums.into_iter().zip(&counts.told).for_each(|(sum, told)| *sum = told.raise(*sum));
     totals.refused = Refused {
         declined: counts.declined.get(),
         closed: counts.closed.get(),

@@ -96,7 +96,7 @@ impl Mailbox {
         stats.over_capacity = self.over_capacity.load(Ordering::Relaxed);
         stats.panics = self.panics.load(Ordering::Relaxed);
         let lost_inside = stats.lost.evicted + stats.lost.conflated + stats.lost.discarded;
-        stats.handled = stats.accepted.saturating_sub(stats.depth + lost_inside);
+        stats.handled = self.ring.head().saturating_sub(lost_inside);
         stats.delay = self.delay.read();
         stats.handler = self.handling.read();
         stats.slow = self.handling.slow();

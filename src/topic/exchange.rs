@@ -37,8 +37,7 @@ pub(crate) struct Counts {
     pub(crate) waits: Tally,
     pub(crate) circles: Tally,
     /// Sums that somebody was told already: none is told less later.
-    pub(crate) told_published: Tally,
-    pub(crate) told_unrouted: Tally,
+    pub(crate) told: [Tally; 6],
 }
 
 pub(crate) struct Exchange {
