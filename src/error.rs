@@ -171,7 +171,8 @@ pub enum SubscribeError {
         /// What it may be.
         allowed: &'static str,
     },
-    /// 64 handlers are under way on this thread already: a handler that subscribes itself anew, without end.
+    /// 64 handlers are under way on this thread already, and an Inline or Serial subscription begins with a call right here:
+    /// a handler that subscribes itself anew, without end.
     NestedTooDeep,
     /// The system refused to start the thread.
     Thread(String),
@@ -203,9 +204,9 @@ impl fmt::Display for SubscribeError {
                 write!(f, "{option} does not go with {call}(): {allowed}")
             }
             Self::Option { field, value, allowed } => write!(f, "{field} is {value}; {allowed}"),
-            Self::NestedTooDeep => {
-                f.write_str("subscribed from inside 64 nested handlers; at most 64 are allowed")
-            }
+            Self::NestedTooDeep => f.write_str(
+                "an inline or serial subscription from inside 64 nested handlers; at most 63 are allowed",
+            ),
             Self::Thread(why) => write!(f, "the system refused a thread for the subscription: {why}"),
             Self::Closed => f.write_str("the bus is shut down"),
         }

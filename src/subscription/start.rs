@@ -116,6 +116,7 @@ impl SubscriptionBuilder<'_> {
         handler: impl Fn(&Arrival<'_>) + Send + Sync + 'static,
     ) -> Result<Subscription, SubscribeError> {
         self.expect(Dispatch::Inline, call)?;
+        self.dispatch = Some(Dispatch::Inline);
         let profile = self.check()?;
         let watch = self.panic_watch();
         let call: InlineHandler = Box::new(move |arrival| watch.call(|| handler(arrival)));
@@ -179,7 +180,7 @@ impl SubscriptionBuilder<'_> {
         self.thread.check(self.dispatch.unwrap_or_default())?;
         self.check_marks()?;
         let exchange = &self.topic.core().exchange;
-        if frames::depth() >= frames::NESTING_MAX {
+        if self.begins_here() && frames::depth() >= frames::NESTING_MAX {
             exchange.nested_too_deep.fetch_add(1, Ordering::Relaxed);
             return Err(SubscribeError::NestedTooDeep);
         }
@@ -188,6 +189,11 @@ impl SubscriptionBuilder<'_> {
         }
         let id = crate::ids::next();
         Ok(Profile { id, name: self.name.as_str().into(), bus: exchange.id, fence: exchange.fence.clone() })
+    }
+
+    /// Whether its first message is handled on this thread, before the finishing call returns.
+    fn begins_here(&self) -> bool {
+        matches!(self.dispatch, Some(Dispatch::Inline | Dispatch::Serial))
     }
 
     /// Makes the finished subscription visible. Its own `Subscribe` is in before anybody else can reach it.

@@ -286,7 +286,9 @@ fn subscribe(
     reaction: u8,
 ) {
     let Some(on) = world.topic(topic) else { return };
-    if world.model().subs.len() >= SUBS_MAX {
+    // At the limit of nesting a subscription that begins with a call is refused.
+    let begins_here = matches!(mode, Mode::Inline | Mode::Serial);
+    if world.model().subs.len() >= SUBS_MAX || (begins_here && world.model().is_too_deep()) {
         return;
     }
     let id = world.model().begin(Sub::new(topic, mode, filter, capacity, policy));
