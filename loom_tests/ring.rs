@@ -553,6 +553,22 @@ fn marks_in_a_spill() {
     assert!(PASSED.was_seen());
 }
 
+/// Items written late leave in thin groups, after which the owner does not look at the tail: it learns of HIGH where it
+/// finds the ring empty.
+#[test]
+fn marks_before_idle() {
+    static PASSED: Witness = Witness::new();
+    explore(3, || {
+        let post = Post::with_marks(8, WhenFull::Refuse, Marks { high: 2, low: 0 });
+        let sent = two(&post, &[0, 1], &[4]);
+        if sent.iter().any(|sent| sent.highs > 0) {
+            PASSED.see();
+        }
+        post.check_idle(&sent);
+    });
+    assert!(PASSED.was_seen());
+}
+
 /// Nobody takes: of two producers one passes the mark.
 #[test]
 fn mark_is_passed_by_one_producer() {
