@@ -6,7 +6,7 @@ mod common;
 
 use common::*;
 use futures_lite::future::{block_on, poll_once};
-use stasis_bus::{Bus, Dispatch, MessageType, Overflow, PublishAsync, Refusal, Report, Stream, Topic};
+use stasis_bus::{Bus, Dispatch, Key, MessageType, Overflow, PublishAsync, Refusal, Report, Stream, Topic};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -300,6 +300,28 @@ fn g7_async_publish_is_released_by_the_end() {
 }
 
 /// Inside a handler it takes the message beyond the capacity, like `publish`: also if it waited before.
+/// A mailbox with `Conflate` asks for the key and replaces, as it does for every other publish; nobody waits for it.
+#[test]
+fn g7_async_publish_conflates() {
+    let _watched = watched();
+    let (bus, kind) = numbers();
+    let topic = bus.topic("topic").unwrap();
+    let parity = kind.clone();
+    let by_parity =
+        Overflow::conflate(move |message| parity.read(message).map(|number| Key::from(number % 2)));
+    let mut stream =
+        topic.subscription("latest").accept(&kind).capacity(2).overflow(by_parity).stream().unwrap();
+    for number in 0..10 {
+        let report = block_on(poll_once(topic.publish_async(kind.message(number))));
+        assert_eq!(report.map(|report| report.accepted), Some(1), "{number}");
+    }
+    assert_eq!((stream.stats().depth, stream.stats().lost.conflated), (2, 8));
+    for latest in [8, 9] {
+        let received = stream.try_recv().unwrap();
+        assert_eq!((received.read(&kind).copied(), received.missed()), (Some(latest), 4));
+    }
+}
+
 #[test]
 fn g7_async_publish_does_not_wait_in_a_handler() {
     let _watched = watched();

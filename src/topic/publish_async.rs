@@ -13,7 +13,7 @@ use super::turns::Turns;
 use super::walk::{Fanout, Walk};
 use super::{Report, Topic};
 use crate::dispatch::frames;
-use crate::mailbox::{Mailbox, Offer, Patience};
+use crate::mailbox::{Mailbox, Offer, Overflow, Patience};
 use crate::message::Message;
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
@@ -244,15 +244,23 @@ impl Walk<'_> {
 }
 
 impl Fanout<'_> {
-    /// To mailboxes with `Block` that have room; the others are noted.
+    /// To mailboxes that ask for a key, and to those with `Block` that have room; the others are noted.
     fn offer_at_once(&mut self, routes: &[Route], full: &mut Vec<Arc<Mailbox>>) {
         for route in routes {
-            if self.takes(route) {
-                let word = self.message.share();
-                match route.mailbox.offer_at_once(word) {
-                    Some(offer) => self.note(&route.mailbox, word, offer),
-                    None => full.push(route.mailbox.clone()),
+            if !self.takes(route) {
+                continue;
+            }
+            let word = self.message.share();
+            let offer = match route.mailbox.overflow() {
+                Overflow::Block(_) => route.mailbox.offer_at_once(word),
+                _ => {
+                    let wake_others = || self.turns.flush(&self.walk.topic.exchange);
+                    Some(route.mailbox.offer_patiently(word, &mut Patience::none(), wake_others))
                 }
+            };
+            match offer {
+                Some(offer) => self.note(&route.mailbox, word, offer),
+                None => full.push(route.mailbox.clone()),
             }
         }
     }

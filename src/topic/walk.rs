@@ -230,7 +230,7 @@ impl<'a> Walk<'a> {
 
 /// One message being handed out.
 pub(super) struct Fanout<'w> {
-    walk: &'w Walk<'w>,
+    pub(super) walk: &'w Walk<'w>,
     /// Our references, as many as `unshared` says.
     pub(super) message: ManuallyDrop<Message>,
     pub(super) unshared: usize,
