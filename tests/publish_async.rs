@@ -299,7 +299,6 @@ fn g7_async_publish_is_released_by_the_end() {
     assert!(matches!(poll(&mut future, &bell), Poll::Ready(report) if report.closed == 1));
 }
 
-/// Inside a handler it takes the message beyond the capacity, like `publish`: also if it waited before.
 /// A mailbox with `Conflate` asks for the key and replaces, as it does for every other publish; nobody waits for it.
 #[test]
 fn g7_async_publish_conflates() {
@@ -322,6 +321,7 @@ fn g7_async_publish_conflates() {
     }
 }
 
+/// Inside a handler it takes the message beyond the capacity, like `publish`: also if it waited before.
 #[test]
 fn g7_async_publish_does_not_wait_in_a_handler() {
     let _watched = watched();
