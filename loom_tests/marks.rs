@@ -1,8 +1,8 @@
 //! Water marks: who passes one counts it, and somebody tells it.
 
-use super::{Plain, Witness, ending, explore, kind, profile};
-use crate::dispatch::job::{After, Budget, Job, hold_itself};
-use crate::mailbox::{Consumer, Crossing, Limits, Mailbox, Offer, Overflow};
+use super::{Plain, Witness, arm, explore, kind, profile};
+use crate::dispatch::job::{After, Budget, Job};
+use crate::mailbox::{Consumer, Crossing, Handler, Limits, Mailbox, Offer, Overflow};
 use crate::message::EndReason;
 use crate::queue::{Close, Marks};
 use crate::sync::time::Clock;
@@ -28,9 +28,7 @@ fn congested_by_one() -> (Arc<Mailbox>, Heard) {
         })),
     };
     let mailbox = Arc::new(Mailbox::new(profile(), limits, Consumer::Serial, Arc::new(Clock::manual())));
-    // SAFETY: nobody else has it yet.
-    unsafe { mailbox.arm(Box::new(|_| {}), ending()) };
-    hold_itself(&mailbox);
+    arm(&mailbox, Handler::Each(Box::new(|_| {})));
     (mailbox, heard)
 }
 

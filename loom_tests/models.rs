@@ -1,5 +1,6 @@
 //! Loom models of the code that ships. How to run them, what they can and cannot show: loom_tests/README.md.
 
+mod batch;
 mod conflate;
 mod dedicated;
 mod gate;
@@ -142,11 +143,15 @@ fn mailbox(
     handler: impl FnMut(&Arrival<'_>) + Send + 'static,
 ) -> Arc<Mailbox> {
     let mailbox = bare_mailbox(overflow, capacity, consumer);
-    let handler: Handler = Box::new(handler);
+    arm(&mailbox, Handler::Each(Box::new(handler)));
+    mailbox
+}
+
+/// Gives a new mailbox its handler.
+fn arm(mailbox: &Arc<Mailbox>, handler: Handler) {
     // SAFETY: nobody else has it yet.
     unsafe { mailbox.arm(handler, ending()) };
-    crate::dispatch::job::hold_itself(&mailbox);
-    mailbox
+    crate::dispatch::job::hold_itself(mailbox);
 }
 
 /// Gives a refused reference back.

@@ -143,6 +143,13 @@ pub enum SubscribeError {
         /// What the high one may be at most: the capacity, and how far it may grow beyond it.
         most: usize,
     },
+    /// The size of batches is out of range.
+    BatchMax {
+        /// What it was.
+        value: usize,
+        /// What it may be.
+        allowed: RangeInclusive<usize>,
+    },
     /// A filter names a type of another bus.
     ForeignType(String),
     /// This finishing call cannot make that dispatch: `start` is for Serial, Pool and Dedicated, `inline` and `stream`
@@ -192,6 +199,9 @@ impl fmt::Display for SubscribeError {
                 "water marks are {high} (high) and {low} (low); allowed are 1 to {most} for the high one and less \
                  than that for the low one"
             ),
+            Self::BatchMax { value, allowed } => {
+                write!(f, "batch_max is {value}; allowed are {} to {}", allowed.start(), allowed.end())
+            }
             Self::ForeignType(name) => {
                 write!(f, "message type {name:?} belongs to another bus; get it from the bus of this topic")
             }

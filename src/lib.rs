@@ -46,9 +46,21 @@ pub use stats::{
     SubscriptionStats, Timing, TopicDetail, TopicStats, Totals, Work, WorkerStats,
 };
 pub use subscription::{
-    Delivery, Handled, Received, RecvTimeoutError, Stream, Subscription, SubscriptionBuilder, TryRecvError,
+    Batch, Delivery, Handled, Received, RecvTimeoutError, Stream, Subscription, SubscriptionBuilder,
+    TryRecvError,
 };
 pub use topic::{BatchReport, Forward, PublishAsync, Publisher, Refusal, Report, Topic, TopicOf};
+
+// Handles may cross `catch_unwind`: wherever user code panics, nothing of the bus is left half done. Messages, and what
+// carries them, are as safe as the values in them.
+macro_rules! unwind_safe {
+    ($($handle:ident $(<$parameter:ident>)?),+) => {$(
+        impl $(<$parameter>)? std::panic::UnwindSafe for $handle $(<$parameter>)? {}
+        impl $(<$parameter>)? std::panic::RefUnwindSafe for $handle $(<$parameter>)? {}
+    )+};
+}
+
+unwind_safe!(Bus, WeakBus, Topic, Subscription, Stream, Forward, Publisher, MessageType<T>);
 
 // The blocks of Rust in the pages of docs/ are compiled and run.
 #[cfg(all(doctest, feature = "json"))]

@@ -14,12 +14,14 @@
 //! | [`room`] | publishers that wait for room |
 //! | `tasks` | the same for tasks, which are not held up |
 //! | [`run`] | the owner's side: groups, handler calls, the end |
+//! | [`batch`] | the same, for handlers of what is queued |
 //! | [`ending`] | the final message, and what follows it |
 //! | [`dedicated`] | a thread of its own for one mailbox |
 //! | [`reader`] | the owner's side of a stream |
 //! | [`inline`] | a subscription without a mailbox |
 //! | `figures` | what a mailbox tells of itself |
 
+pub(crate) mod batch;
 mod conflate;
 pub(crate) mod dedicated;
 pub(crate) mod ending;
@@ -38,6 +40,7 @@ pub(crate) mod run;
 mod several;
 mod tasks;
 
+pub(crate) use batch::{BatchItem, Batcher};
 pub(crate) use dedicated::Alone;
 pub(crate) use ending::{Ending, OnEnd};
 pub(crate) use entry::{Entry, Receipt, SyncOutcome};
@@ -50,8 +53,8 @@ pub(crate) use offer::{Offer, Patience};
 pub(crate) use policy::Limits;
 pub use policy::{Dispatch, Grow, OnPanic, Overflow};
 pub(crate) use reader::{Next, Reader};
-pub(crate) use run::Handler;
 use run::Work;
+pub(crate) use run::{EachHandler, Handler};
 pub(crate) use several::Several;
 
 use crate::dispatch::fence::Fence;

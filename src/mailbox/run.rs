@@ -2,7 +2,7 @@
 
 use super::entry::Entry;
 use super::losses::Loss;
-use super::{Arrival, Ending, Mailbox, Overflow, Told};
+use super::{Arrival, Batcher, Ending, Mailbox, Overflow, Told};
 use crate::dispatch::fence::PanicPlace;
 use crate::dispatch::frames;
 use crate::dispatch::job::{After, Budget, Job};
@@ -12,19 +12,27 @@ use crate::sync::hint;
 use crate::sync::time::Clock;
 
 /// How often the owner looks at a half-written slot before it lets others run.
-const BUSY_SPINS: u32 = if cfg!(bus_loom) { 0 } else { 100 };
+pub(super) const BUSY_SPINS: u32 = if cfg!(bus_loom) { 0 } else { 100 };
 /// A group that took longer than this is followed by smaller ones, so that the budget is kept.
 pub(super) const SLOW_GROUP_NS: u64 = 100_000;
 
-pub(crate) type Handler = Box<dyn FnMut(&Arrival<'_>) + Send>;
+/// What is called.
+pub(crate) enum Handler {
+    /// With each message by itself.
+    Each(EachHandler),
+    /// With what is queued.
+    Batch(Batcher),
+}
+
+pub(crate) type EachHandler = Box<dyn FnMut(&Arrival<'_>) + Send>;
 
 /// What only the owner touches.
 #[derive(Default)]
 pub(crate) struct Work {
-    handler: Option<Handler>,
+    pub(super) handler: Option<Handler>,
     ending: Option<Ending>,
     /// How many messages the next group may have; 0: as many as there are.
-    group: usize,
+    pub(super) group: usize,
 }
 
 impl Mailbox {
@@ -105,9 +113,12 @@ impl Mailbox {
 
     /// Hands a group to the handler; one fence around all calls, resumed behind a handler that panicked.
     fn deliver(&self, work: &mut Work, group: &mut Group, first: u64, evicted: u64) {
-        let Some(handler) = work.handler.as_mut().filter(|_| !self.is_discarding()) else {
-            self.losses.owe(evicted);
-            return self.throw_away(group);
+        let handler = match &mut work.handler {
+            Some(Handler::Each(handler)) if !self.is_discarding() => handler,
+            _ => {
+                self.losses.owe(evicted);
+                return self.throw_away(group);
+            }
         };
         let mut cursor = Cursor { seq: first, missed: evicted, entry: None };
         frames::enter(self.profile.bus, self.profile.id, || {
@@ -122,7 +133,7 @@ impl Mailbox {
     }
 
     #[inline]
-    fn call_each(&self, handler: &mut Handler, group: &mut Group, cursor: &mut Cursor) {
+    fn call_each(&self, handler: &mut EachHandler, group: &mut Group, cursor: &mut Cursor) {
         let untimed = self.handling.untimed();
         for word in group {
             // SAFETY: taken out of the ring, so it is ours alone.
@@ -140,7 +151,7 @@ impl Mailbox {
         }
     }
 
-    fn throw_away(&self, group: &mut Group) {
+    pub(super) fn throw_away(&self, group: &mut Group) {
         frames::enter(self.profile.bus, self.profile.id, || {
             for word in group {
                 // SAFETY: taken out of the ring, so it is ours alone.
@@ -168,11 +179,15 @@ impl Mailbox {
 
     /// The end: the final message, then the handler goes, then the bus forgets it, then who waits is told.
     #[cold]
-    fn finish(&self, work: &mut Work, evicted: u64) {
+    pub(super) fn finish(&self, work: &mut Work, evicted: u64) {
         let Work { handler, ending, .. } = std::mem::take(work);
         frames::enter(self.profile.bus, self.profile.id, || {
             if let (Some(handler), Some(ending)) = (handler, ending) {
-                let panics = ending.run(&self.profile, self.last_told(evicted), handler);
+                let told = self.last_told(evicted);
+                let panics = match handler {
+                    Handler::Each(handler) => ending.run(&self.profile, told, handler),
+                    Handler::Batch(batcher) => ending.run(&self.profile, told, batcher.last()),
+                };
                 self.panics.fetch_add(panics, Ordering::Relaxed);
             }
         });
@@ -191,20 +206,20 @@ impl Mailbox {
 /// How long the run has taken since its first full group, and how long the last group, unless it was that one.
 pub(super) struct Lap {
     pub(super) now: u64,
-    run: u64,
+    pub(super) run: u64,
     pub(super) group: Option<u64>,
 }
 
 /// How long the groups of one run take. The clock is asked only after a full one, when more may wait.
 #[derive(Default)]
-struct Pace {
+pub(super) struct Pace {
     /// When the first lap ended, and the last one.
     laps: Option<(u64, u64)>,
 }
 
 impl Pace {
     /// A group was handled: sets how many messages the next one may have, and returns how long it all took.
-    fn lap(&mut self, clock: &Clock, group: &mut usize) -> Lap {
+    pub(super) fn lap(&mut self, clock: &Clock, group: &mut usize) -> Lap {
         let now = clock.monotonic_ns();
         let Some((first, last)) = self.laps.replace((now, now)) else {
             return Lap { now, run: 0, group: None };
@@ -237,7 +252,10 @@ impl Cursor {
 impl Job for Mailbox {
     unsafe fn run(&self, budget: Budget) -> After {
         // SAFETY: the caller has the turn, so nobody else touches the work.
-        self.work.with_mut(|work| self.run_work(unsafe { &mut *work }, budget))
+        self.work.with_mut(|work| match unsafe { &mut *work } {
+            work @ Work { handler: Some(Handler::Batch(_)), .. } => self.run_batches(work, budget),
+            work => self.run_work(work, budget),
+        })
     }
 
     fn id(&self) -> u64 {

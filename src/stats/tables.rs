@@ -49,7 +49,8 @@ pub struct SubscriptionStats {
     pub dispatch: &'static str,
     /// Messages accepted into its mailbox (inline: handler calls).
     pub accepted: u64,
-    /// Messages waiting now. Up to 16 more may have been taken out for the handler that is running.
+    /// Messages waiting now. Up to 16 more (of a batch handler: up to its
+    /// `batch_max`) may have been taken out for the handler that is running.
     pub depth: u64,
     /// The most that were seen waiting.
     pub high_water: u64,

@@ -18,7 +18,7 @@ const CAPACITY_DEFAULT: usize = 1024;
 
 /// A subscription in the making: filter, dispatch, capacity and policy, then a handler.
 ///
-/// Nothing is visible before the finishing call ([`start`](Self::start), [`start_typed`](Self::start_typed),
+/// Nothing is visible before the finishing call ([`start`](Self::start), [`start_typed`](Self::start_typed), [`start_batch`](Self::start_batch),
 /// [`inline`](Self::inline), [`inline_typed`](Self::inline_typed) or [`stream`](Self::stream)); then all of it is, at once. The subscription's first message is its own
 /// [`SubscriptionChange`](crate::SubscriptionChange) of kind `Subscribe` (if its filter wants that type); the others on
 /// the topic, and on those it forwards to, are told as well.
@@ -33,6 +33,7 @@ const CAPACITY_DEFAULT: usize = 1024;
 /// | [`on_water_mark`](Self::on_water_mark) | nobody hears |
 /// | [`on_panic`](Self::on_panic) | [`OnPanic::Continue`] |
 /// | [`on_end`](Self::on_end) | (nothing) |
+/// | [`batch_max`](Self::batch_max) | 64 messages, for [`start_batch`](Self::start_batch) |
 /// | [`wait`](Self::wait) | [`Wait::Park`](crate::Wait::Park) (Dedicated) |
 /// | [`thread_name`](Self::thread_name) | the subscription's name (Dedicated) |
 ///
@@ -63,6 +64,7 @@ pub struct SubscriptionBuilder<'a> {
     pub(super) name: String,
     pub(super) filter: Filter,
     pub(super) is_typed: bool,
+    pub(super) batch_max: Option<usize>,
     pub(super) dispatch: Option<Dispatch>,
     pub(super) capacity: usize,
     pub(super) overflow: Overflow,
@@ -82,6 +84,7 @@ impl Topic {
             name: name.into(),
             filter: Filter::default(),
             is_typed: false,
+            batch_max: None,
             dispatch: None,
             capacity: CAPACITY_DEFAULT,
             overflow: Overflow::default(),

@@ -13,8 +13,14 @@ pub struct Delivery<'a> {
 }
 
 impl<'a> Delivery<'a> {
+    #[inline]
     pub(super) fn new(arrival: &'a Arrival<'a>, topic: &'a Topic) -> Self {
-        Self { message: arrival.message, told: &arrival.told, topic }
+        Self::of(arrival.message, &arrival.told, topic)
+    }
+
+    #[inline]
+    pub(super) fn of(message: &'a Message, told: &'a Told, topic: &'a Topic) -> Self {
+        Self { message, told, topic }
     }
 
     /// The message. Clone it to keep it.

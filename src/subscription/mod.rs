@@ -1,5 +1,6 @@
 //! Subscriptions as their users hold them: the builder, the handle, the stream, and what a handler gets.
 
+mod batch;
 mod builder;
 mod delivery;
 mod handle;
@@ -10,6 +11,7 @@ mod stream;
 mod thread;
 mod typed;
 
+pub use batch::Batch;
 pub use builder::SubscriptionBuilder;
 pub use delivery::Delivery;
 pub use handle::{Handled, Subscription};

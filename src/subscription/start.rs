@@ -8,8 +8,8 @@ use crate::dispatch::frames;
 use crate::dispatch::job::hold_itself;
 use crate::error::{SubscribeError, check_name};
 use crate::mailbox::{
-    Alone, Arrival, Consumer, Dispatch, Ending, Handler, Inline, InlineHandler, Limits, Mailbox, OnPanic,
-    Profile, Reader, dedicated,
+    Alone, Arrival, Consumer, Dispatch, EachHandler, Ending, Handler, Inline, InlineHandler, Limits, Mailbox,
+    OnPanic, Profile, Reader, dedicated,
 };
 use crate::message::{Change, EndReason};
 use crate::sync::atomic::Ordering;
@@ -44,15 +44,21 @@ impl SubscriptionBuilder<'_> {
         mut handler: impl FnMut(&Arrival<'_>) + Send + 'static,
     ) -> Result<Subscription, SubscribeError> {
         let watch = self.panic_watch();
-        self.start_mailbox(call, Box::new(move |arrival| watch.call(|| handler(arrival))))
+        let each: EachHandler = Box::new(move |arrival| watch.call(|| handler(arrival)));
+        self.start_mailbox(call, Handler::Each(each))
     }
 
-    fn start_mailbox(mut self, call: &'static str, handler: Handler) -> Result<Subscription, SubscribeError> {
+    /// Subscribes with a mailbox and a handler.
+    pub(super) fn start_mailbox(
+        mut self,
+        call: &'static str,
+        handler: Handler,
+    ) -> Result<Subscription, SubscribeError> {
         let dispatch = self.dispatch.unwrap_or_default();
         if matches!(dispatch, Dispatch::Inline | Dispatch::Stream) {
             return Err(SubscribeError::Dispatch { set: dispatch.name(), call });
         }
-        let profile = self.check()?;
+        let profile = self.check(call)?;
         let exchange = self.topic.core().exchange.clone();
         let own_thread = dispatch == Dispatch::Dedicated && !exchange.pool.is_manual();
         let consumer = match dispatch {
@@ -117,7 +123,7 @@ impl SubscriptionBuilder<'_> {
     ) -> Result<Subscription, SubscribeError> {
         self.expect(Dispatch::Inline, call)?;
         self.dispatch = Some(Dispatch::Inline);
-        let profile = self.check()?;
+        let profile = self.check(call)?;
         let watch = self.panic_watch();
         let call: InlineHandler = Box::new(move |arrival| watch.call(|| handler(arrival)));
         let ending = self.ending(&profile);
@@ -136,14 +142,14 @@ impl SubscriptionBuilder<'_> {
             let allowed = "a stream's reader gets the final message itself";
             return Err(SubscribeError::Unsuitable { option: "on_end", call: "stream", allowed });
         }
-        let profile = self.check()?;
+        let profile = self.check("stream")?;
         let ending = self.ending(&profile);
         let mailbox = Arc::new(self.mailbox(profile, Consumer::Stream(WakerCell::new())));
         let reader = Arc::new(Reader::new(mailbox, ending));
         Ok(Stream::new(self.join_topic(Dispatch::Stream, Sink::Stream(reader.clone())), reader))
     }
 
-    fn panic_watch(&self) -> PanicWatch {
+    pub(super) fn panic_watch(&self) -> PanicWatch {
         PanicWatch((self.on_panic == OnPanic::Disconnect).then(|| self.own.clone()))
     }
 
@@ -169,7 +175,7 @@ impl SubscriptionBuilder<'_> {
         }
     }
 
-    fn check(&self) -> Result<Profile, SubscribeError> {
+    fn check(&self, call: &'static str) -> Result<Profile, SubscribeError> {
         check_name(&self.name)?;
         if let Some(name) = self.filter.foreign_to(self.topic.core().exchange.id) {
             return Err(SubscribeError::ForeignType(name.to_owned()));
@@ -179,6 +185,10 @@ impl SubscriptionBuilder<'_> {
         }
         self.thread.check(self.dispatch.unwrap_or_default())?;
         self.check_marks()?;
+        if self.batch_max.is_some() && call != "start_batch" {
+            let allowed = "only start_batch() makes batches";
+            return Err(SubscribeError::Unsuitable { option: "batch_max", call, allowed });
+        }
         let exchange = &self.topic.core().exchange;
         if self.begins_here() && frames::depth() >= frames::NESTING_MAX {
             exchange.nested_too_deep.fetch_add(1, Ordering::Relaxed);
