@@ -1,11 +1,15 @@
 //! Runs every small example: one that no longer works fails here. (`switchboard` has tests of its own.)
 
+#[path = "../examples/batch.rs"]
+mod batch;
 #[path = "../examples/dedicated.rs"]
 mod dedicated;
 #[path = "../examples/hello.rs"]
 mod hello;
 #[path = "../examples/inline.rs"]
 mod inline;
+#[path = "../examples/live_filter.rs"]
+mod live_filter;
 #[path = "../examples/overflow.rs"]
 mod overflow;
 #[path = "../examples/pinned.rs"]
@@ -16,6 +20,8 @@ mod pool;
 mod serial;
 #[path = "../examples/stream.rs"]
 mod stream;
+#[path = "../examples/typed.rs"]
+mod typed;
 
 macro_rules! runs {
     ($($example:ident),+) => {
@@ -31,7 +37,7 @@ macro_rules! runs {
 
 mod run {
     use super::*;
-    runs!(dedicated, hello, inline, overflow, pinned, pool, serial, stream);
+    runs!(batch, dedicated, hello, inline, live_filter, overflow, pinned, pool, serial, stream, typed);
 
     #[test]
     fn every_example_is_run() {
