@@ -7,7 +7,7 @@
 use stasis_bus::{Bus, Delivery};
 use std::cell::UnsafeCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 /// Says that it can be shared, which is not so.
@@ -39,12 +39,9 @@ fn inline_handlers_that_share_a_plain_counter() {
     let (counter, inside) = (Arc::new(Unguarded::default()), AtomicU64::new(0));
     let counted = counter.clone();
     let careless = move |_: &Delivery<'_>| {
-        // Until both are here; Relaxed, so that nothing orders what follows.
-        inside.fetch_add(1, Ordering::Relaxed);
-        while inside.load(Ordering::Relaxed) < 2 {
-            thread::yield_now();
-        }
+        meet(&inside, 2);
         counted.add();
+        meet(&inside, 4);
     };
     let _sub = topic.subscription("careless").accept(&number).inline(careless).unwrap();
     thread::scope(|scope| {
@@ -59,15 +56,24 @@ fn inline_handlers_that_share_a_plain_counter() {
 /// A flag that should have been stored with Release.
 #[test]
 fn a_value_published_by_a_relaxed_flag() {
-    let (value, ready) = (Unguarded::default(), AtomicBool::new(false));
+    let (value, steps) = (Unguarded::default(), AtomicU64::new(0));
     thread::scope(|scope| {
         scope.spawn(|| {
             value.add();
-            ready.store(true, Ordering::Relaxed);
+            meet(&steps, 2);
+            meet(&steps, 4);
         });
-        while !ready.load(Ordering::Relaxed) {
-            thread::yield_now();
-        }
+        meet(&steps, 2);
         println!("{} read", value.get());
+        meet(&steps, 4);
     });
+}
+
+/// Counts the caller, and waits until there are so many: Relaxed, so that nothing orders what comes before and after.
+/// Whoever raced stays until the other has, because of a thread that is gone the sanitizer may have forgotten the access.
+fn meet(count: &AtomicU64, all: u64) {
+    count.fetch_add(1, Ordering::Relaxed);
+    while count.load(Ordering::Relaxed) < all {
+        thread::yield_now();
+    }
 }
