@@ -60,7 +60,7 @@ macro_rules! unwind_safe {
     )+};
 }
 
-unwind_safe!(Bus, WeakBus, Topic, Subscription, Stream, Forward, Publisher, MessageType<T>);
+unwind_safe!(Bus, WeakBus, Topic, Subscription, Stream, Forward, Publisher, MessageType<T>, TopicOf<T>);
 
 // The blocks of Rust in the pages of docs/ are compiled and run.
 #[cfg(all(doctest, feature = "json"))]

@@ -66,9 +66,11 @@ table! {
     Stream "sypur"
     Forward "sypur"
     MessageType<u8> "sypur"
+    TopicOf<u8> "sypur"
     Publisher "spur"
     // Values are shared, and as safe as they are.
     Message "syp"
+    PublishAsync "sp"
     Received "syp"
     Delivery<'static> "syp"
     Batch<'static> "syp"
@@ -124,6 +126,13 @@ table! {
     Work "sypur"
     WorkerStats "sypur"
     Key "sypur"
+    // What is wrong, in words.
+    Diagnosis "sypur"
+    Finding "sypur"
+    Severity "sypur"
+    Subject "sypur"
+    Trend "sypur"
+    Trouble "sypur"
     // Errors.
     Error "sypur"
     ConfigError "sypur"
