@@ -5,9 +5,9 @@
 mod common;
 
 use common::*;
-use stasis_bus::{Bus, Dispatch, Overflow};
+use stasis_bus::{Bus, Dispatch, Filter, Key, Overflow};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 #[test]
@@ -361,4 +361,110 @@ fn figures_are_json_too() {
     );
     let diagnosis = serde_json::to_value(bus.diagnose()).unwrap();
     assert_eq!(diagnosis["findings"][0]["troubles"][0]["Behind"]["time"], 2.5);
+}
+
+/// A topic's row counts what its subscriptions have counted once, also while they end.
+#[test]
+fn topics_count_subscriptions_that_are_just_ending_once() {
+    let _watched = watched();
+    let (bus, kind) = numbers();
+    let topic = bus.topic("t").unwrap();
+    for _ in 0..5 {
+        let before = topic.stats().delivered;
+        let subs: Vec<_> =
+            (0..200).map(|_| topic.subscription("s").accept(&kind).start(|_| {}).unwrap()).collect();
+        (0..10).for_each(|number| assert!(topic.publish(kind.message(number)).reached()));
+        thread::scope(|scope| {
+            let ends = scope.spawn(|| subs.into_iter().for_each(|sub| sub.unsubscribe_and_join().unwrap()));
+            while !ends.is_finished() {
+                assert_eq!(topic.stats().delivered, before + 2_000);
+                assert_eq!(bus.stats().topics[0].delivered, before + 2_000);
+            }
+        });
+    }
+    end(&bus);
+}
+
+/// Whatever comes, goes and loses messages meanwhile; and what is new has no past.
+#[test]
+fn sums_never_go_back_under_load() {
+    let _watched = watched();
+    let (bus, kind) = numbers();
+    let other = bus.message_type::<u8>("other").unwrap();
+    let topic = bus.topic("t").unwrap();
+    let listen = |name| topic.subscription(name).capacity(4);
+    let _standing = [
+        listen("evicts").overflow(Overflow::DropOldest).start(|_| {}).unwrap(),
+        listen("refuses").overflow(Overflow::DropNewest).start(|_| {}).unwrap(),
+        listen("inline").inline(|_| {}).unwrap(),
+    ];
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut publisher = topic.publisher();
+            while !over.load(Ordering::Relaxed) {
+                publisher.publish(kind.message(0));
+                topic.publish(kind.message(1));
+            }
+        });
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let queued = listen("queued").accept(&other).start(|_| {}).unwrap();
+                let inline = listen("inline").inline(|_| {}).unwrap();
+                inline.set_filter(&Filter::all().accept(&other)).unwrap();
+                drop(queued);
+            }
+        });
+        let sums = || {
+            let totals = bus.stats().totals;
+            [totals.published, totals.unrouted, totals.delivered, totals.handled, totals.missed]
+        };
+        let looks: Vec<_> = (0..1_000).map(|_| sums()).collect();
+        over.store(true, Ordering::Relaxed);
+        for pair in looks.windows(2) {
+            assert!(pair[0].iter().zip(&pair[1]).all(|(before, now)| before <= now), "{pair:?}");
+            let [published, _, delivered, ..] = pair[1];
+            assert!(delivered <= 4 * (published + 10_000), "{delivered} delivered of {published} published");
+        }
+    });
+    end(&bus);
+}
+
+/// A publish counts before its messages are offered: what a look finds in between is no filter's, and is not kept.
+#[test]
+fn nothing_is_filtered_where_nobody_filters() {
+    let _watched = watched();
+    let (bus, kind) = numbers();
+    let topic = bus.topic("t").unwrap();
+    let sub = topic.subscription("s").start(|_| {}).unwrap();
+    thread::scope(|scope| {
+        let publisher = scope.spawn(|| {
+            for _ in 0..200 {
+                topic.publish_batch((0..200).map(|number| kind.message(number)).collect());
+            }
+        });
+        while !publisher.is_finished() {
+            bus.stats();
+        }
+    });
+    assert_eq!((sub.stats().filtered, bus.stats().totals.filtered), (0, 0));
+    end(&bus);
+}
+
+#[test]
+fn what_was_replaced_was_not_handled() {
+    let _watched = watched();
+    let bus = Bus::builder().manual().build().unwrap();
+    let kind = bus.message_type::<u64>("number").unwrap();
+    let topic = bus.topic("t").unwrap();
+    let by_type = Overflow::conflate(|_| Some(Key::from(0_u64)));
+    let sub = topic.subscription("s").accept(&kind).overflow(by_type).start(|_| {}).unwrap();
+    for round in 1..=3 {
+        (0..5).for_each(|number| {
+            topic.publish(kind.message(number));
+        });
+        bus.run_until_idle();
+        let stats = sub.stats();
+        assert_eq!((stats.accepted, stats.handled, stats.lost.conflated), (5 * round, round, 4 * round));
+    }
 }

@@ -85,8 +85,8 @@ impl Mailbox {
     /// The rest of its figures.
     pub(crate) fn fill(&self, stats: &mut SubscriptionStats) {
         let now = self.clock.monotonic_ns();
-        stats.depth = self.depth();
-        stats.accepted = self.accepted();
+        (stats.accepted, stats.depth) = self.ring.accepted_and_depth();
+        stats.accepted += self.accepted_in_lane();
         stats.high_water = self.ring.high_water();
         stats.capacity = self.ring.capacity();
         stats.lost = self.lost();
@@ -96,7 +96,7 @@ impl Mailbox {
         stats.over_capacity = self.over_capacity.load(Ordering::Relaxed);
         stats.panics = self.panics.load(Ordering::Relaxed);
         let lost_inside = stats.lost.evicted + stats.lost.conflated + stats.lost.discarded;
-        stats.handled = self.ring.head().saturating_sub(lost_inside);
+        stats.handled = stats.accepted.saturating_sub(stats.depth + lost_inside);
         stats.delay = self.delay.read();
         stats.handler = self.handling.read();
         stats.slow = self.handling.slow();

@@ -7,9 +7,14 @@ use crate::sync::atomic::Ordering;
 impl Ring {
     /// How many items wait. Exact when nothing moves.
     pub(crate) fn depth(&self) -> u64 {
+        self.accepted_and_depth().1
+    }
+
+    /// How many items were ever accepted, and how many wait, by one look at the tail: the difference was taken out.
+    pub(crate) fn accepted_and_depth(&self) -> (u64, u64) {
         // In this order it is never more than what waited at the first look.
-        let tail = self.producers.tail.read().index();
-        tail.saturating_sub(self.consumer.head.read())
+        let accepted = self.accepted();
+        (accepted, accepted.saturating_sub(self.consumer.head.read()))
     }
 
     /// Items taken out by producers that the owner has not come to yet. Exact when nothing moves.

@@ -102,7 +102,8 @@ pub struct Refused {
     pub nested_too_deep: u64,
 }
 
-/// Sums over the life of a bus. They never go back, whatever subscriptions and topics come and go.
+/// Sums over the life of a bus. They never go back, whatever subscriptions and topics come and go; `filtered` may be
+/// told too high while publishes are under way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -2,14 +2,14 @@
 
 use super::forward::Standing;
 use super::member::Member;
-use super::members::{Gone, Members};
+use super::members::{Folds, Members};
 use super::registry::Registry;
 use super::{Topic, TopicCore};
 use crate::dispatch::fence::Fence;
 use crate::dispatch::frames;
 use crate::dispatch::pool::Pool;
 use crate::message::{MessageType, SubscriptionChange};
-use crate::stats::Histogram;
+use crate::stats::{Histogram, Totals};
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use crate::sync::time::Clock;
 use crate::sync::{Arc, Mutex, Tally, Weak, thread};
@@ -37,7 +37,7 @@ pub(crate) struct Counts {
     pub(crate) waits: Tally,
     pub(crate) circles: Tally,
     /// Sums that somebody was told already: none is told less later.
-    pub(crate) told: [Tally; 6],
+    pub(crate) told: [Tally; 5],
 }
 
 pub(crate) struct Exchange {
@@ -174,8 +174,13 @@ impl Exchange {
     }
 
     /// What subscriptions that are gone have counted.
-    pub(crate) fn gone(&self) -> Gone {
+    pub(crate) fn gone(&self) -> (Totals, Folds) {
         self.members.gone()
+    }
+
+    /// Reads, while none goes, what they left with their topic.
+    pub(super) fn while_none_goes<R>(&self, read: impl FnOnce() -> R) -> (R, Folds) {
+        self.members.while_none_goes(read)
     }
 
     pub(crate) fn keep_thread(&self, subscription: u64, thread: thread::JoinHandle<()>) {

@@ -36,13 +36,27 @@ impl TopicCore {
         }
     }
 
-    /// The same, with what those of `members` count that are its own.
-    pub(crate) fn stats_of(&self, members: &[Arc<Member>]) -> TopicStats {
+    /// The same, with what its own subscriptions count. Their rows are read already: one that has ended since is among
+    /// those that left, and counts there.
+    pub(crate) fn stats_with<'a>(
+        &self,
+        rows: impl IntoIterator<Item = (&'a Member, &'a SubscriptionStats)>,
+    ) -> TopicStats {
         let mut stats = self.own_stats();
-        let own =
-            members.iter().filter(|member| std::ptr::eq(&*member.topic, self) && member.fold().get() == 0);
-        own.for_each(|member| stats.add(&member.stats_while(&[])));
+        let (left, folds) = self.exchange.while_none_goes(|| {
+            [&self.left.delivered, &self.left.filtered, &self.left.missed].map(Tally::get)
+        });
+        [stats.delivered, stats.filtered, stats.missed] = left;
+        let live = rows.into_iter().filter(|(member, _)| !folds.include(member));
+        live.for_each(|(_, row)| stats.add(row));
         stats
+    }
+
+    /// The same, of those of `members` that are its own.
+    pub(crate) fn stats_of(&self, members: &[Arc<Member>]) -> TopicStats {
+        let own = members.iter().filter(|member| std::ptr::eq(&*member.topic, self));
+        let rows: Vec<_> = own.map(|member| (&**member, member.stats_while(&[]))).collect();
+        self.stats_with(rows.iter().map(|(member, row)| (*member, row)))
     }
 
     /// A subscription has ended.
@@ -65,6 +79,8 @@ impl Member {
 
     /// The same, with what the workers were seen doing.
     pub(crate) fn stats_while(&self, running: &[Running]) -> SubscriptionStats {
+        // Before what was accepted: what comes in between is not taken for filtered.
+        let met = self.met();
         let mut stats = SubscriptionStats {
             name: self.profile().name.to_string(),
             id: self.id(),
@@ -81,14 +97,10 @@ impl Member {
             Sink::Mailbox(mailbox) => mailbox.fill(&mut stats),
             Sink::Stream(reader) => reader.mailbox().fill(&mut stats),
         }
-        stats.filtered = self.filtered(&stats);
+        // What reached its topic while it stood, less what it was offered.
+        stats.filtered = met.saturating_sub(stats.accepted + Mailbox::turned_away(&stats.lost));
         stats.state = self.state(running, &stats);
         stats
-    }
-
-    /// What reached its topic while it stood, less what it was offered.
-    fn filtered(&self, stats: &SubscriptionStats) -> u64 {
-        self.met().saturating_sub(stats.accepted + Mailbox::turned_away(&stats.lost))
     }
 
     fn state(&self, running: &[Running], stats: &SubscriptionStats) -> SubscriptionState {

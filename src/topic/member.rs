@@ -30,7 +30,7 @@ pub(crate) struct Member {
     is_typed: bool,
     /// Inline: what had reached the topic when its calls began to be counted. Before that they are what reached it.
     counted_from: AtomicU64,
-    /// What had reached the topic when this one became visible.
+    /// What had reached the topic when this one became visible; figures are asked before that.
     joined_at: AtomicU64,
     /// What had when it was taken off the topic's list.
     left_at: AtomicU64,
@@ -67,7 +67,7 @@ impl Member {
             sink,
             is_typed,
             counted_from: AtomicU64::new(u64::MAX),
-            joined_at: AtomicU64::new(0),
+            joined_at: AtomicU64::new(u64::MAX),
             left_at: AtomicU64::new(u64::MAX),
             ending: AtomicBool::new(false),
             fold: Tally::new(),
@@ -170,10 +170,11 @@ impl Member {
     /// The member has just become visible.
     pub(crate) fn joined(&self, filter: &Filter) {
         let reached = self.topic.reached();
-        self.joined_at.store(reached, Ordering::Relaxed);
         if !filter.is_all() {
             self.counted_from.store(reached, Ordering::Relaxed);
         }
+        // ORDERING(member.joined): Release; pairs with the Acquire in `since_joined`: who counts from here knows how.
+        self.joined_at.store(reached, Ordering::Release);
     }
 
     pub(crate) fn is_subscribed(&self) -> bool {
@@ -280,16 +281,23 @@ impl Member {
 
     /// What reached the topic while it stood there.
     pub(super) fn met(&self) -> u64 {
-        let until = self.topic.reached().min(self.left_at.load(Ordering::Relaxed));
-        until.saturating_sub(self.joined_at.load(Ordering::Relaxed))
+        self.since_joined(|reached| reached.min(self.left_at.load(Ordering::Relaxed)))
+    }
+
+    /// What had reached the topic at a moment found from what has, less what had when this one joined.
+    fn since_joined(&self, until: impl FnOnce(u64) -> u64) -> u64 {
+        // ORDERING(member.joined): Acquire; pairs with the Release in `joined`.
+        let joined = self.joined_at.load(Ordering::Acquire);
+        until(self.topic.reached()).saturating_sub(joined)
     }
 
     pub(crate) fn accepted(&self) -> u64 {
         match &self.sink {
             Sink::Inline(inline) => {
-                let ends = [&self.left_at, &self.counted_from].map(|end| end.load(Ordering::Relaxed));
-                let uncounted_until = ends.into_iter().fold(self.topic.reached(), u64::min);
-                let uncounted = uncounted_until.saturating_sub(self.joined_at.load(Ordering::Relaxed));
+                let uncounted = self.since_joined(|reached| {
+                    let ends = [&self.left_at, &self.counted_from].map(|end| end.load(Ordering::Relaxed));
+                    ends.into_iter().fold(reached, u64::min)
+                });
                 uncounted + inline.counted_calls()
             }
             Sink::Mailbox(_) | Sink::Stream(_) => self.mailbox().map_or(0, |mailbox| mailbox.accepted()),

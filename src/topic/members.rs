@@ -20,17 +20,14 @@ struct Table {
 
 pub(super) struct Members(Mutex<Table>);
 
-/// What the gone ones have counted, up to the one of that number.
-pub(crate) struct Gone {
-    pub(crate) totals: Totals,
-    folds: u64,
-}
+/// Those that are gone, up to the one of that number.
+pub(crate) struct Folds(u64);
 
-impl Gone {
-    /// Whether it includes `member`.
-    pub(crate) fn includes(&self, member: &Member) -> bool {
+impl Folds {
+    /// Whether `member` is one of them.
+    pub(crate) fn include(&self, member: &Member) -> bool {
         let fold = member.fold().get();
-        fold != 0 && fold <= self.folds
+        fold != 0 && fold <= self.0
     }
 }
 
@@ -46,7 +43,7 @@ impl Members {
     /// It is over: what it has counted is kept.
     pub(super) fn remove(&self, id: u64) -> Option<Arc<Member>> {
         let member = self.0.lock().live.get(&id).cloned()?;
-        let last = member.stats();
+        let last = member.stats_while(&[]);
         let mut table = self.0.lock();
         let gone = table.live.remove(&id)?;
         table.folds += 1;
@@ -73,8 +70,15 @@ impl Members {
         }
     }
 
-    pub(super) fn gone(&self) -> Gone {
+    /// What the gone ones have counted, and how many they are.
+    pub(super) fn gone(&self) -> (Totals, Folds) {
         let table = self.0.lock();
-        Gone { totals: table.gone.clone(), folds: table.folds }
+        (table.gone.clone(), Folds(table.folds))
+    }
+
+    /// Reads, while none goes, what they left elsewhere. Returns also how many are gone.
+    pub(super) fn while_none_goes<R>(&self, read: impl FnOnce() -> R) -> (R, Folds) {
+        let table = self.0.lock();
+        (read(), Folds(table.folds))
     }
 }
