@@ -268,3 +268,20 @@ fn g7_losses_are_counted_by_reason() {
     assert_eq!(each(lost(Overflow::Disconnect)), [0, 0, 0, 0, 1, 1]);
     assert_eq!(Lost::default().to_string(), "nothing");
 }
+
+/// What comes after the end finds it closed, also while its consumer has not come to it: it was neither filtered nor lost.
+#[test]
+fn g7_what_a_disconnected_mailbox_does_not_get_is_not_filtered() {
+    let (bus, kind) = numbers();
+    let (other, topic) = (bus.message_type::<u8>("other").unwrap(), bus.topic("t").unwrap());
+    let builder = topic.subscription("s").accept(&kind).capacity(2).overflow(Overflow::Disconnect);
+    let stream = builder.stream().unwrap();
+    let reports: Vec<_> = (0..6).map(|number| topic.publish(kind.message(number))).collect();
+    assert_eq!(reports.iter().map(|report| report.closed).sum::<u32>(), 3);
+    let batch = topic.publish_batch((0..4).map(|number| kind.message(number)).collect());
+    assert_eq!((batch.closed, batch.filtered), (4, 0));
+    topic.publish(other.message(0));
+    let stats = stream.stats();
+    assert_eq!((stats.accepted, stats.lost.disconnected), (2, 1));
+    assert_eq!(stats.filtered, 2, "its begin, and one of another type");
+}

@@ -118,7 +118,7 @@ impl Mailbox {
                 drop(unsafe { Entry::from_word(old) });
                 Offer::Accepted { turn: false, over_capacity: false, crossed: false }
             }
-            Put::Closed => Offer::CLOSED,
+            Put::Closed => self.came_late(),
         }
     }
 

@@ -78,8 +78,8 @@ impl Mailbox {
     }
 
     /// Messages that never got in, although they were meant for it.
-    pub(crate) fn turned_away(lost: &Lost) -> u64 {
-        lost.refused + lost.timed_out + lost.disconnected
+    pub(crate) fn turned_away(&self, lost: &Lost) -> u64 {
+        lost.refused + lost.timed_out + lost.disconnected + self.losses.late()
     }
 
     /// The rest of its figures.

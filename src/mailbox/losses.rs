@@ -11,6 +11,7 @@
 //! | owner, final message | n to SEALED, told with it |
 
 use crate::stats::Lost;
+use crate::sync::Tally;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The final message was composed.
@@ -38,16 +39,31 @@ const REASONS: usize = Loss::Discarded as usize + 1;
 pub(super) struct Losses {
     owed: AtomicU64,
     counts: [AtomicU64; REASONS],
+    /// Offered after the end: no loss, but not kept away by a filter either.
+    late: Tally,
 }
 
 impl Losses {
     pub(super) fn new() -> Self {
-        Self { owed: AtomicU64::new(0), counts: std::array::from_fn(|_| AtomicU64::new(0)) }
+        Self {
+            owed: AtomicU64::new(0),
+            counts: std::array::from_fn(|_| AtomicU64::new(0)),
+            late: Tally::new(),
+        }
     }
 
     /// Counts what is told by the caller itself.
     pub(super) fn count(&self, why: Loss, messages: u64) {
         self.counts[why as usize].fetch_add(messages, Ordering::Relaxed);
+    }
+
+    /// Counts what found the subscription ended.
+    pub(super) fn count_late(&self, messages: u64) {
+        self.late.add(messages);
+    }
+
+    pub(super) fn late(&self) -> u64 {
+        self.late.get()
     }
 
     /// Counts what the next delivery tells of. False: there is none, and nothing was counted.

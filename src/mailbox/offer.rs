@@ -33,11 +33,6 @@ pub(crate) enum Offer {
     Closed { turn: bool },
 }
 
-impl Offer {
-    /// The subscription had ended before.
-    pub(super) const CLOSED: Self = Self::Closed { turn: false };
-}
-
 /// How a publish waits: at most once, with one deadline for all mailboxes, that of the first full one.
 pub(crate) struct Patience {
     /// False in handlers, for control messages, and in manual mode.
@@ -74,7 +69,7 @@ impl Mailbox {
         match self.ring.push(word, self.when_full()) {
             Push::Accepted { turn, index, high, .. } => self.accepted_at(index, turn, false, high),
             Push::Full { .. } => self.offer_full(word, evicted),
-            Push::Closed => Offer::CLOSED,
+            Push::Closed => self.came_late(),
         }
     }
 
@@ -121,7 +116,7 @@ impl Mailbox {
     pub(super) fn refuse(&self, why: Loss) -> Offer {
         match self.losses.count_and_owe(why, 1) {
             true => Offer::Dropped,
-            false => Offer::CLOSED,
+            false => self.came_late(),
         }
     }
 
@@ -131,7 +126,18 @@ impl Mailbox {
         let first = self.set_end(EndReason::Disconnected.code() | OVERFLOWED);
         // What waited may have been taken out meanwhile, and the mailbox be idle: then it has to be run once more.
         let turn = self.ring.close() == (Close::Now { turn: true });
-        if first { Offer::Disconnected { turn } } else { Offer::Closed { turn } }
+        if first {
+            return Offer::Disconnected { turn };
+        }
+        self.losses.count_late(1);
+        Offer::Closed { turn }
+    }
+
+    /// The subscription had ended before.
+    #[cold]
+    pub(super) fn came_late(&self) -> Offer {
+        self.losses.count_late(1);
+        Offer::Closed { turn: false }
     }
 
     /// Takes the oldest out until there is room. The owner finds the gap, and counts it.
@@ -141,7 +147,7 @@ impl Mailbox {
                 Push::Accepted { turn, index, high, .. } => {
                     return self.accepted_at(index, turn, false, high);
                 }
-                Push::Closed => return Offer::CLOSED,
+                Push::Closed => return self.came_late(),
                 Push::Full { head } => head,
             };
             match self.ring.evict(head) {
@@ -185,7 +191,7 @@ impl Mailbox {
         };
         match self.room.wait(deadline, self.enough(), &self.clock, || self.try_offer(word)) {
             Ok(offer) => offer,
-            Err(NoRoom::GivenUp) => Offer::CLOSED,
+            Err(NoRoom::GivenUp) => self.came_late(),
             Err(NoRoom::TimedOut) => {
                 patience.in_vain = true;
                 self.refuse(Loss::TimedOut)
@@ -199,7 +205,7 @@ impl Mailbox {
             Push::Accepted { turn, index, high, .. } => {
                 Attempt::Done(self.accepted_at(index, turn, false, high))
             }
-            Push::Closed => Attempt::Done(Offer::CLOSED),
+            Push::Closed => Attempt::Done(self.came_late()),
             Push::Full { head } => Attempt::FullAt(head),
         }
     }
@@ -218,7 +224,7 @@ impl Mailbox {
                 }
                 self.accepted_at(index, turn, spilled, high)
             }
-            Push::Closed => Offer::CLOSED,
+            Push::Closed => self.came_late(),
             Push::Full { .. } => self.refuse(Loss::Refused),
         }
     }

@@ -30,7 +30,10 @@ impl Mailbox {
                 Several::In { turn, count }
             }
             PushSeveral::NoRoom => Several::OneByOne,
-            PushSeveral::Closed => Several::Closed,
+            PushSeveral::Closed => {
+                self.losses.count_late(words.len() as u64);
+                Several::Closed
+            }
         }
     }
 }

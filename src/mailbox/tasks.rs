@@ -25,7 +25,7 @@ impl Mailbox {
         spent.into_iter().for_each(|waker| self.drop_waker(waker));
         polled.map(|result| match result {
             Ok(offer) => offer,
-            Err(NoRoom::GivenUp | NoRoom::TimedOut) => Offer::CLOSED,
+            Err(NoRoom::GivenUp | NoRoom::TimedOut) => self.came_late(),
         })
     }
 

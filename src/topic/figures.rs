@@ -98,7 +98,8 @@ impl Member {
             Sink::Stream(reader) => reader.mailbox().fill(&mut stats),
         }
         // What reached its topic while it stood, less what it was offered.
-        stats.filtered = met.saturating_sub(stats.accepted + Mailbox::turned_away(&stats.lost));
+        let turned_away = self.mailbox().map_or(0, |mailbox| mailbox.turned_away(&stats.lost));
+        stats.filtered = met.saturating_sub(stats.accepted + turned_away);
         stats.state = self.state(running, &stats);
         stats
     }
