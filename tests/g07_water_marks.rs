@@ -7,7 +7,7 @@ mod common;
 use common::*;
 use stasis_bus::{
     Bus, Crossing, Dispatch, Grow, MessageType, Overflow, PanicPlace, SubscribeError, SubscriptionBuilder,
-    Topic,
+    Topic, Wait,
 };
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -155,6 +155,21 @@ fn g7_marks_alternate_under_load() {
             end(&bus);
         }
     }
+}
+
+/// A thread that never sleeps does not look at the word that says so; it finds itself calm all the same.
+#[test]
+fn g7_a_thread_that_spins_is_not_congested_when_nothing_waits() {
+    let _watched = watched();
+    let (bus, kind) = numbers();
+    let topic = bus.topic("t").unwrap();
+    let builder = topic.subscription("s").accept(&kind).capacity(64).water_marks(3, 0);
+    let spins = builder.dispatch(Dispatch::Dedicated).wait(Wait::BusySpin).start(|_| {}).unwrap();
+    for _ in 0..1_500 {
+        thread::scope(|scope| (0..2).for_each(|_| drop(scope.spawn(|| publish(&topic, &kind, 20)))));
+        eventually(|| spins.stats().depth == 0 && !spins.stats().congested);
+    }
+    end(&bus);
 }
 
 /// A callback may do anything on the bus, on either side; it waits for no room, and its panics are counted.

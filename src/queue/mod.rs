@@ -62,8 +62,9 @@
 //! | owner, index - c <= `low` | (i, -, HIGH) | (i, -, HIGH not set) | passed low |
 //!
 //! Below the mark a producer compares with `high` what it compares with the capacity otherwise, so that an index and a
-//! cached head tell it that there is room and nothing to pass. The owner learns of HIGH where it reads the tail anyway:
-//! after a full group, and before it sets IDLE, which therefore never stands together with HIGH.
+//! cached head tell it that there is room and nothing to pass. The owner learns of HIGH where it reads the tail anyway,
+//! after a full group and before it sets IDLE, which therefore never stands together with HIGH; and by a note on its own
+//! line, which who sets HIGH makes before it writes its item: an owner that waits awake does neither of the two.
 //!
 //! # Progress
 //!

@@ -4,7 +4,7 @@ use super::group::{GROUP, Group};
 use super::shape::{Shape, WhenFull};
 use super::slots::{Slots, slot};
 use super::word::{Close, Head, State, Tail};
-use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Backlog, CachePadded, Tally, UnsafeCell, hint};
 use std::num::NonZeroUsize;
 
@@ -85,6 +85,8 @@ pub(super) struct Consumer {
     pub(super) seen: AtomicU64,
     pub(super) position: UnsafeCell<Position>,
     pub(super) deepest: AtomicU64,
+    /// Somebody has set HIGH since the owner last looked. Here, because an owner that takes thin groups never sees the tail.
+    passed_high: AtomicBool,
     low: u64,
 }
 
@@ -132,6 +134,7 @@ impl Ring {
                 seen: AtomicU64::new(0),
                 position: UnsafeCell::new(Position { next: 0, handed_out: 0, in_spill: false, high: false }),
                 deepest: AtomicU64::new(0),
+                passed_high: AtomicBool::new(false),
                 low: shape.marks.low,
             }),
             spill_from: AtomicU64::new(NEVER),
@@ -208,6 +211,10 @@ impl Ring {
         let high = !seen.is_high() && depth + 1 >= producers.high as i64;
         if !producers.tail.claim_setting(seen, spilled, high) {
             return None;
+        }
+        if high {
+            // ORDERING(ring.high): Relaxed; the item's own Release comes after it, and the owner's Acquire before its look.
+            self.consumer.passed_high.store(true, Ordering::Relaxed);
         }
         match spilled {
             true => self.spill_at(item, seen),
@@ -299,6 +306,11 @@ impl Ring {
         let first = at.next - group.len() as u64;
         let missed = first - at.handed_out;
         self.hand_out(at);
+        // ORDERING(ring.high): Relaxed; see `push_closely`. Taken back before HIGH is, so that no later one is missed.
+        if self.consumer.passed_high.load(Ordering::Relaxed) {
+            self.consumer.passed_high.store(false, Ordering::Relaxed);
+            at.high = true;
+        }
         if at.high {
             self.look_for_low(at, group);
         }
@@ -310,7 +322,8 @@ impl Ring {
         loop {
             let seen = self.producers.tail.read();
             let left = seen.index() - at.next;
-            if left > self.consumer.low {
+            at.high = seen.is_high();
+            if !at.high || left > self.consumer.low {
                 return;
             }
             if self.producers.tail.clear_high(seen).is_some() {
