@@ -9,6 +9,7 @@ use stasis_bus::{Bus, Dispatch, Filter, Key, Overflow};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 #[test]
 fn topics_count_what_was_published_and_what_came_by_a_forward() {
@@ -457,8 +458,8 @@ fn what_was_replaced_was_not_handled() {
     let bus = Bus::builder().manual().build().unwrap();
     let kind = bus.message_type::<u64>("number").unwrap();
     let topic = bus.topic("t").unwrap();
-    let by_type = Overflow::conflate(|_| Some(Key::from(0_u64)));
-    let sub = topic.subscription("s").accept(&kind).overflow(by_type).start(|_| {}).unwrap();
+    let all_one = Overflow::conflate(|_| Some(Key::from(0_u64)));
+    let sub = topic.subscription("s").accept(&kind).overflow(all_one).start(|_| {}).unwrap();
     for round in 1..=3 {
         (0..5).for_each(|number| {
             topic.publish(kind.message(number));
@@ -467,4 +468,32 @@ fn what_was_replaced_was_not_handled() {
         let stats = sub.stats();
         assert_eq!((stats.accepted, stats.handled, stats.lost.conflated), (5 * round, round, 4 * round));
     }
+}
+
+/// A worker that waits leaves its seat; the time that it ran there stays.
+#[test]
+fn a_seat_keeps_its_time_when_it_is_handed_over() {
+    let _watched = watched();
+    let bus = Bus::builder().workers(1..=1).build().unwrap();
+    let kind = bus.message_type::<u64>("number").unwrap();
+    let [slow, other] = ["slow", "other"].map(|name| bus.topic(name).unwrap());
+    let (ran, wait, waited) = (Gate::new(), Gate::new(), Gate::new());
+    let (ran2, wait2, waited2, kind2) = (ran.clone(), wait.clone(), waited.clone(), kind.clone());
+    let target = other.subscription("target").start(|_| {}).unwrap();
+    let _runs = slow.subscription("runs").accept(&kind).start(move |delivery| {
+        if !delivery.is_final() {
+            thread::sleep(Duration::from_millis(50));
+            ran2.open();
+            wait2.pass();
+            target.publish_sync(kind2.message(1), None).unwrap();
+            waited2.open();
+        }
+    });
+    slow.publish(kind.message(0));
+    ran.pass();
+    let before = bus.worker_stats()[0].busy;
+    wait.open();
+    waited.pass();
+    assert!(bus.worker_stats()[0].busy >= before, "{before:?}, then {:?}", bus.worker_stats()[0].busy);
+    end(&bus);
 }

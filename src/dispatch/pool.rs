@@ -206,7 +206,7 @@ impl Pool {
         let parker = Parker::current();
         home::send_messages_home();
         self.queue.sit(seat, &parker);
-        self.shifts[seat].begin();
+        self.shifts[seat].begin(self.config.clock.coarse_monotonic_ns());
         SEAT.with(|mine| *mine.borrow_mut() = Some((self.clone(), seat)));
         let mut row = InARow::default();
         loop {

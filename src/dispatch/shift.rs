@@ -35,9 +35,9 @@ pub(crate) struct ShiftRead {
 }
 
 impl Shift {
-    /// Somebody sits down here.
-    pub(super) fn begin(&self) {
-        self.running.set(0);
+    /// Somebody sits down here. Who sat here before may still be in a run, which counts up to now.
+    pub(super) fn begin(&self, now: u64) {
+        self.rest(now);
     }
 
     /// A run begins, and the one before is over: one look at the clock for both.
