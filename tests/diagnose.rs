@@ -6,6 +6,7 @@ mod common;
 
 use common::*;
 use stasis_bus::{Bus, Dispatch, MessageType, Overflow, Severity, Trend, Trouble};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -236,4 +237,30 @@ fn g9_a_slow_call_is_never_missed() {
         }
     }
     end(&bus);
+}
+
+/// Each call speaks of what has happened since another one, and that may even have looked later.
+#[test]
+fn any_number_of_monitors_may_look_at_once() {
+    let _watched = watched();
+    let ((bus, _), (other, foreign)) = (manual(), manual());
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                publish(&bus, &foreign, 100);
+            }
+        });
+        let look = || (0..3_000).flat_map(|_| bus.diagnose().findings).collect::<Vec<_>>();
+        let monitors = [(); 3].map(|()| scope.spawn(look));
+        let findings = monitors.map(|monitor| monitor.join());
+        over.store(true, Ordering::Relaxed);
+        let findings = findings.into_iter().flat_map(|found| found.expect("a monitor panicked"));
+        let troubles = findings.flat_map(|finding| finding.troubles);
+        let refused = bus.stats().totals.refused.foreign_type;
+        for trouble in troubles {
+            assert!(matches!(trouble, Trouble::Refused(new) if new.foreign_type <= refused), "{trouble:?}");
+        }
+    });
+    drop(other);
 }

@@ -199,12 +199,13 @@ fn severity(trouble: &Trouble) -> Severity {
 }
 
 fn of_the_bus(stats: &BusStats, before: &Totals) -> Option<Finding> {
+    // Another monitor's figures may be newer than ours: then there is nothing new.
     let (now, was) = (&stats.totals.refused, &before.refused);
     let refused = Refused {
-        declined: now.declined - was.declined,
-        closed: now.closed - was.closed,
-        foreign_type: now.foreign_type - was.foreign_type,
-        nested_too_deep: now.nested_too_deep - was.nested_too_deep,
+        declined: now.declined.saturating_sub(was.declined),
+        closed: now.closed.saturating_sub(was.closed),
+        foreign_type: now.foreign_type.saturating_sub(was.foreign_type),
+        nested_too_deep: now.nested_too_deep.saturating_sub(was.nested_too_deep),
     };
     let unrouted = stats.totals.unrouted.saturating_sub(before.unrouted);
     let circles = stats.totals.circles.saturating_sub(before.circles);
