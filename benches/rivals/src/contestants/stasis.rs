@@ -50,7 +50,7 @@ fn subscribe_all(
     let policy = if credits.is_some() { Overflow::default() } else { BLOCK };
     let start = |(which, sink)| {
         let progress = credits.map(|credits| credits.progress(which));
-        let subscription = topic.subscription("fan-out").capacity(CAPACITY).overflow(policy);
+        let subscription = topic.subscription("fan-out").capacity(CAPACITY).overflow(policy.clone());
         Ok(subscription.start(handler(race.clone(), kind.clone(), sink, progress))?)
     };
     race.sinks().into_iter().enumerate().map(start).collect()
