@@ -27,9 +27,10 @@ pub const HOME: &str = "stasis park";
 const STASIS: &str = "stasis";
 
 /// In the order of the report.
-pub static ALL: [Contestant; 12] = [
+pub static ALL: [Contestant; 13] = [
     Contestant { family: STASIS, name: HOME, run: stasis::parking, fits: always },
     Contestant { family: STASIS, name: "stasis spin-50us", run: stasis::spinning, fits: always },
+    Contestant { family: STASIS, name: "stasis publisher", run: stasis::by_publishers, fits: always },
     Contestant { family: STASIS, name: "stasis credits", run: stasis::with_credits, fits: always },
     Contestant {
         family: "crossbeam",

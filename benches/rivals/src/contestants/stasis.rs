@@ -1,9 +1,9 @@
-//! The bus: one topic, pool subscriptions, the same topic handle for every publisher.
+//! The bus: one topic, pool subscriptions; every publisher uses the same topic, or a `Publisher` of its own.
 
 use super::credits::{Allowance, Credits, Progress};
 use crate::race::{Note, Outcome, Race, Sink};
 use crate::scenario::CAPACITY;
-use stasis_bus::{Bus, BusBuilder, Delivery, MessageType, Overflow, Subscription, Topic, Wait};
+use stasis_bus::{Bus, BusBuilder, Delivery, MessageType, Overflow, Report, Subscription, Topic, Wait};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,12 +26,34 @@ pub fn with_credits(race: &Arc<Race>) -> Outcome<Duration> {
     run(race, Bus::builder(), Some(&Credits::new(race.fanout.subscribers)))
 }
 
+/// The bus at its defaults, with `Overflow::Block`; every publisher publishes by a `Publisher`, which keeps the lists it
+/// reaches and counts by itself.
+pub fn by_publishers(race: &Arc<Race>) -> Outcome<Duration> {
+    run_by(race, Bus::builder(), None, |topic, kind| {
+        let (mut publisher, kind) = (topic.publisher(), kind.clone());
+        move |note| publisher.publish(kind.message(note))
+    })
+}
+
 fn run(race: &Arc<Race>, builder: BusBuilder, credits: Option<&Arc<Credits>>) -> Outcome<Duration> {
+    run_by(race, builder, credits, |topic, kind| {
+        let (topic, kind) = (topic.clone(), kind.clone());
+        move |note| topic.publish(kind.message(note))
+    })
+}
+
+/// With a publisher made for each thread that publishes.
+fn run_by<P: FnMut(Note) -> Report + Send>(
+    race: &Arc<Race>,
+    builder: BusBuilder,
+    credits: Option<&Arc<Credits>>,
+    publish_by: impl Fn(&Topic, &MessageType<Note>) -> P,
+) -> Outcome<Duration> {
     let bus = builder.build()?;
     let kind = bus.message_type::<Note>("note")?;
     let topic = bus.topic("fan-out")?;
     let subscriptions = subscribe_all(race, &topic, &kind, credits)?;
-    let publishers = (0..race.fanout.publishers).map(|_| publisher(race, &topic, &kind, credits));
+    let publishers = (0..race.fanout.publishers).map(|_| publisher(race, publish_by(&topic, &kind), credits));
     let time = race.run(publishers.collect());
     drop(subscriptions);
     let report = bus.shutdown(Duration::from_secs(10))?;
@@ -73,17 +95,16 @@ fn handler(
     }
 }
 
-fn publisher(
+fn publisher<P: FnMut(Note) -> Report + Send>(
     race: &Arc<Race>,
-    topic: &Topic,
-    kind: &MessageType<Note>,
+    mut publish: P,
     credits: Option<&Arc<Credits>>,
-) -> impl FnMut(Note) + Send + use<> {
-    let (topic, kind, race) = (topic.clone(), kind.clone(), race.clone());
+) -> impl FnMut(Note) + Send + use<P> {
+    let race = race.clone();
     let mut allowance = credits.map(Credits::allowance);
     move |note| {
         allowance.as_mut().map(Allowance::spend);
-        let report = topic.publish(kind.message(note));
+        let report = publish(note);
         if report.accepted as usize != race.fanout.subscribers {
             race.fail(format!("{report:?}"));
         }
