@@ -2,6 +2,12 @@
 //!
 //! Publishing is not here: it never fails, its [`Report`](crate::Report) tells what became of the message.
 
+#[cfg(feature = "json")]
+mod event;
+
+#[cfg(feature = "json")]
+pub use event::EventError;
+
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -319,6 +325,9 @@ pub enum Error {
     Subscribe(SubscribeError),
     /// A filter was not changed.
     Filter(FilterError),
+    /// An event of another node was not read.
+    #[cfg(feature = "json")]
+    Event(EventError),
     /// A forward was not made.
     Forward(ForwardError),
     /// Waiting was given up.
@@ -335,6 +344,8 @@ impl fmt::Display for Error {
             Self::Type(error) => error.fmt(f),
             Self::Subscribe(error) => error.fmt(f),
             Self::Filter(error) => error.fmt(f),
+            #[cfg(feature = "json")]
+            Self::Event(error) => error.fmt(f),
             Self::Forward(error) => error.fmt(f),
             Self::Wait(error) => error.fmt(f),
             Self::Shutdown(error) => error.fmt(f),
@@ -366,6 +377,8 @@ each!(
     Wait(WaitError),
     Shutdown(ShutdownError)
 );
+#[cfg(feature = "json")]
+each!(Event(EventError));
 
 impl From<NameError> for TypeError {
     fn from(error: NameError) -> Self {

@@ -32,11 +32,15 @@ pub use bus::{
 pub use dispatch::fence::{PanicPlace, PanicReport};
 pub use dispatch::threads::{ThreadInfo, ThreadKind};
 pub use dispatch::wait::Wait;
+#[cfg(feature = "json")]
+pub use error::EventError;
 pub use error::{
     ConfigError, Error, FilterError, ForwardError, NameError, ShutdownError, SubscribeError, TypeError,
     WaitError,
 };
 pub use mailbox::{ConflateKey, Crossing, Dispatch, Filter, Grow, Key, OnPanic, Overflow, WaterMark};
+#[cfg(feature = "json")]
+pub use message::JsonSanitizer;
 pub use message::{
     AmiEvent, Change, EndReason, Formatters, Message, MessageBuilder, MessageType, Origin,
     SubscriptionChange, Timestamp, TypeInfo,

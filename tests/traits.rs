@@ -36,6 +36,13 @@ fn handles_go_to_other_threads() {
     cloned::<Delivery<'_>>();
 }
 
+#[cfg(feature = "json")]
+#[test]
+fn sanitizers_and_events_go_to_other_threads() {
+    shared::<JsonSanitizer>();
+    error::<EventError>();
+}
+
 #[test]
 fn plain_data_is_plain() {
     plain::<Report>();

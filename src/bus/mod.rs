@@ -3,6 +3,8 @@
 mod builder;
 mod diagnose;
 mod diagnosis;
+#[cfg(feature = "json")]
+mod events;
 mod figures;
 mod shutdown;
 mod types;
@@ -174,7 +176,8 @@ impl Bus {
         &self.exchange().changes
     }
 
-    /// The origin that stands for that node; the same name gives the same origin.
+    /// The origin that stands for that node; the same name gives the same origin, and none is forgotten before the bus
+    /// ends.
     ///
     /// # Errors
     ///

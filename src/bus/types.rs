@@ -3,6 +3,8 @@
 use super::Bus;
 use crate::dispatch::fence::{self, Fence, PanicPlace};
 use crate::error::{TypeError, check_name};
+#[cfg(feature = "json")]
+use crate::message::JsonSanitizer;
 use crate::message::home;
 use crate::message::kind::{Draft, Environment, Foreign, Kind, TellPanic};
 use crate::message::{AmiEvent, Message, MessageType, Origin, TypeInfo};
@@ -109,11 +111,16 @@ impl Types {
     pub(super) fn origin(&self, node: &str) -> Origin {
         let mut origins = self.origins.lock();
         let known = origins.iter().position(|name| **name == *node);
-        let at = known.unwrap_or_else(|| {
+        numbered(known.unwrap_or_else(|| {
             origins.push(node.into());
             origins.len() - 1
-        });
-        Origin(NonZeroU32::MIN.saturating_add(at as u32))
+        }))
+    }
+
+    /// The origin of that name, if there is one already.
+    #[cfg(feature = "json")]
+    pub(super) fn known_origin(&self, node: &str) -> Option<Origin> {
+        self.origins.lock().iter().position(|name| **name == *node).map(numbered)
     }
 
     pub(super) fn origin_name(&self, origin: Origin) -> Option<String> {
@@ -135,6 +142,10 @@ fn stats_of(kind: &Kind) -> MessageTypeStats {
         declined: counted.declined,
         panics: kind.panics(),
     }
+}
+
+fn numbered(at: usize) -> Origin {
+    Origin(NonZeroU32::MIN.saturating_add(at as u32))
 }
 
 /// A message type in the making. See [`Bus::define`].
@@ -167,6 +178,18 @@ impl<'a, T: Send + Sync + 'static> TypeBuilder<'a, T> {
         mut self,
         format: impl Fn(&T, &Message) -> Option<serde_json::Value> + Send + Sync + 'static,
     ) -> Self {
+        self.draft.set_json(move |value, message, _| format(value, message));
+        self
+    }
+
+    /// Its JSON form, with regard to who reads it: `format` asks the sanitizer about each object inside the value
+    /// ([`JsonSanitizer::hides`], [`JsonSanitizer::hides_id`]) and leaves out what is hidden. About the value itself the
+    /// bus has asked before. For a reader without a sanitizer nothing is hidden.
+    #[cfg(feature = "json")]
+    pub fn json_for(
+        mut self,
+        format: impl Fn(&T, &Message, &JsonSanitizer) -> Option<serde_json::Value> + Send + Sync + 'static,
+    ) -> Self {
         self.draft.set_json(format);
         self
     }
@@ -178,6 +201,17 @@ impl<'a, T: Send + Sync + 'static> TypeBuilder<'a, T> {
         T: serde::Serialize,
     {
         self.json(|value, _| serde_json::to_value(value).ok())
+    }
+
+    /// Its messages can go to another node and be read there, as serde writes and reads the value. See
+    /// [`Bus::event_of`] and [`Bus::message_from_event`].
+    #[cfg(feature = "json")]
+    pub fn event(mut self) -> Self
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        self.draft.set_event();
+        self
     }
 
     /// Makes the type, or finds it.

@@ -22,7 +22,7 @@ pub enum PanicPlace {
     WaterMark,
     /// A waker of a stream.
     Waker,
-    /// A formatter of a message type.
+    /// A formatter of a message type, a sanitizer that it asked, or the code that reads the type's events.
     Formatter,
     /// The drop of a message's value.
     ValueDrop,

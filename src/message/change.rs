@@ -95,7 +95,7 @@ impl SubscriptionChange {
             })
         });
         #[cfg(feature = "json")]
-        draft.set_json(|change: &Self, _| {
+        draft.set_json(|change: &Self, _, _| {
             let mut json = serde_json::json!({
                 "topic": change.topic,
                 "subscription": change.subscription,

@@ -1,64 +1,22 @@
 //! Message types: named, typed handles, with the forms their messages can take.
 
+use super::forms::{Formatters, Forms};
 use super::home::Home;
 use super::packet::Layouts;
 use super::tally::{Counted, Event, Made};
 use super::{AmiEvent, Message, Origin, Timestamp};
+#[cfg(feature = "json")]
+use super::{
+    JsonSanitizer,
+    event::{EventForm, Head},
+};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::time::Clock;
 use std::any::{Any, TypeId};
 use std::fmt;
 use std::marker::PhantomData;
-use std::ops::BitOr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
-/// A set of forms that a message can take.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Formatters(u8);
-
-impl Formatters {
-    /// None.
-    pub const NONE: Self = Self(0);
-    /// JSON.
-    pub const JSON: Self = Self(1);
-    /// The manager protocol's text.
-    pub const AMI: Self = Self(2);
-
-    /// Whether the two have a form in common.
-    pub fn intersects(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-}
-
-impl BitOr for Formatters {
-    type Output = Self;
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
-
-impl fmt::Debug for Formatters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = [(Self::JSON, "JSON"), (Self::AMI, "AMI")];
-        let mut set = f.debug_set();
-        for (one, name) in names {
-            if self.intersects(one) {
-                set.entry(&format_args!("{name}"));
-            }
-        }
-        set.finish()
-    }
-}
-
-#[cfg(feature = "json")]
-type ToJson = Box<dyn Fn(&Message) -> Option<serde_json::Value> + Send + Sync>;
-type ToAmi = Box<dyn Fn(&Message) -> Option<AmiEvent> + Send + Sync>;
 
 /// What all messages of one type share.
 pub(crate) struct Kind {
@@ -73,9 +31,7 @@ pub(crate) struct Kind {
     exact_time: bool,
     local: Option<Origin>,
     clock: Arc<Clock>,
-    #[cfg(feature = "json")]
-    json: Option<ToJson>,
-    ami: Option<ToAmi>,
+    forms: Forms,
     panics: AtomicU64,
     made: Arc<Made>,
     tell: TellPanic,
@@ -108,22 +64,13 @@ impl Kind {
         self.declined
     }
 
+    pub(super) fn forms(&self) -> &Forms {
+        &self.forms
+    }
+
     /// The forms its messages can take.
     pub(crate) fn formatters(&self) -> Formatters {
-        #[cfg(feature = "json")]
-        let json = if self.json.is_some() { Formatters::JSON } else { Formatters::NONE };
-        #[cfg(not(feature = "json"))]
-        let json = Formatters::NONE;
-        json | if self.ami.is_some() { Formatters::AMI } else { Formatters::NONE }
-    }
-
-    #[cfg(feature = "json")]
-    pub(super) fn to_json(&self, message: &Message) -> Option<serde_json::Value> {
-        self.json.as_ref().and_then(|format| self.caught(Foreign::Formatter, || format(message)).flatten())
-    }
-
-    pub(super) fn to_ami(&self, message: &Message) -> Option<AmiEvent> {
-        self.ami.as_ref().and_then(|format| self.caught(Foreign::Formatter, || format(message)).flatten())
+        self.forms.set()
     }
 
     /// Counts a message of this type.
@@ -190,9 +137,7 @@ impl Kind {
 pub(crate) struct Draft<T> {
     pub(crate) name: String,
     pub(crate) exact_time: bool,
-    #[cfg(feature = "json")]
-    json: Option<ToJson>,
-    ami: Option<ToAmi>,
+    forms: Forms,
     /// The formatters read through this, once the type exists.
     value: PhantomData<fn(T) -> T>,
 }
@@ -209,29 +154,37 @@ pub(crate) struct Environment {
 
 impl<T: Send + Sync + 'static> Draft<T> {
     pub(crate) fn new(name: String) -> Self {
-        Self {
-            name,
-            exact_time: false,
-            #[cfg(feature = "json")]
-            json: None,
-            ami: None,
-            value: PhantomData,
-        }
+        Self { name, exact_time: false, forms: Forms::default(), value: PhantomData }
     }
 
+    /// A message whose value `sanitizer` hides has no such form; about what is inside the formatter asks.
     #[cfg(feature = "json")]
     pub(crate) fn set_json(
         &mut self,
-        format: impl Fn(&T, &Message) -> Option<serde_json::Value> + Send + Sync + 'static,
+        format: impl Fn(&T, &Message, &JsonSanitizer) -> Option<serde_json::Value> + Send + Sync + 'static,
     ) {
-        self.json = Some(Box::new(move |message| format(Self::value(message)?, message)));
+        self.forms.json = Some(Box::new(move |message, sanitizer| {
+            let value = Self::value(message)?;
+            if sanitizer.hides(value) { None } else { format(value, message, sanitizer) }
+        }));
     }
 
     pub(crate) fn set_ami(
         &mut self,
         format: impl Fn(&T, &Message) -> Option<AmiEvent> + Send + Sync + 'static,
     ) {
-        self.ami = Some(Box::new(move |message| format(Self::value(message)?, message)));
+        self.forms.ami = Some(Box::new(move |message| format(Self::value(message)?, message)));
+    }
+
+    #[cfg(feature = "json")]
+    pub(crate) fn set_event(&mut self)
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        self.forms.event = Some(EventForm::new(Self::value, |kind: &Arc<Kind>, head: &Head, value: T| {
+            let (timestamp, origin) = (Some(head.time), head.origin);
+            MessageBuilder { kind, value, timestamp, origin }.finish()
+        }));
     }
 
     fn value(message: &Message) -> Option<&T> {
@@ -253,9 +206,7 @@ impl<T: Send + Sync + 'static> Draft<T> {
             exact_time: self.exact_time,
             local,
             clock,
-            #[cfg(feature = "json")]
-            json: self.json,
-            ami: self.ami,
+            forms: self.forms,
             panics: AtomicU64::new(0),
             made: Arc::default(),
             tell,
@@ -334,6 +285,21 @@ impl<T: Send + Sync + 'static> MessageType<T> {
     /// their blocks may be dropped here. If the type is declined, `value` is dropped and the message is empty.
     pub fn message(&self, value: T) -> Message {
         self.build(value).finish()
+    }
+
+    /// Makes a message with `value`, the source's own time and this node as origin. Otherwise as
+    /// [`message`](Self::message).
+    ///
+    /// ```
+    /// # let bus = stasis_bus::Bus::builder().manual().build()?;
+    /// # let level = bus.message_type::<u8>("level")?;
+    /// use stasis_bus::Timestamp;
+    /// let measured = Timestamp::from_nanos(1_700_000_000_000_000_000);
+    /// assert_eq!(level.message_at(3, measured).timestamp(), measured);
+    /// # Ok::<(), stasis_bus::Error>(())
+    /// ```
+    pub fn message_at(&self, value: T, time: Timestamp) -> Message {
+        self.build(value).at(time).finish()
     }
 
     /// Makes a message with a time or an origin of its own.
@@ -445,7 +411,7 @@ pub struct TypeInfo {
     pub declined: bool,
     /// The forms its messages can take.
     pub formatters: Formatters,
-    /// Panics caught in its formatters and in the drops of its values.
+    /// Panics caught in its formatters (sanitizers and reading included) and in the drops of its values.
     pub panics: u64,
 }
 

@@ -6,20 +6,31 @@
 //! | [`home`] | where the memory comes back to, and when values are dropped |
 //! | [`kind`] | the named, typed handle that makes and reads messages |
 //! | `tally` | how many were made, and are gone |
+//! | [`forms`] | which forms a message can take |
 //! | [`ami`] | the manager-protocol form of a message, safe against injection |
+//! | [`event`] | the form that goes to another node and is read there |
+//! | [`sanitizer`] | what one consumer of JSON does not get to see |
 //! | [`change`] | the control message that tells of a subscription's beginning and end |
 
 pub(crate) mod ami;
 pub(crate) mod change;
+#[cfg(feature = "json")]
+pub(crate) mod event;
+pub(crate) mod forms;
 pub(crate) mod home;
 pub(crate) mod kind;
 pub(crate) mod packet;
+#[cfg(feature = "json")]
+mod sanitizer;
 mod tally;
 
 pub use ami::AmiEvent;
 pub use change::{Change, EndReason, SubscriptionChange};
-pub use kind::{Formatters, MessageBuilder, MessageType, TypeInfo};
+pub use forms::Formatters;
+pub use kind::{MessageBuilder, MessageType, TypeInfo};
 pub use packet::Message;
+#[cfg(feature = "json")]
+pub use sanitizer::JsonSanitizer;
 pub(crate) use tally::Event;
 
 use std::fmt;

@@ -8,6 +8,8 @@
 //! bytes. Blocks are used again (see [`home`]). `trace` is room for a trace context, which would change every size
 //! class if it came later.
 
+#[cfg(feature = "json")]
+use super::JsonSanitizer;
 use super::home;
 use super::kind::{Foreign, Kind};
 use super::tally::Event;
@@ -200,7 +202,13 @@ impl Message {
     /// Its JSON form, if its type has that formatter.
     #[cfg(feature = "json")]
     pub fn to_json(&self) -> Option<serde_json::Value> {
-        self.kind().to_json(self)
+        self.kind().to_json(self, &JsonSanitizer::new())
+    }
+
+    /// What `sanitizer` leaves of its JSON form; `None` also if it hides the message as a whole.
+    #[cfg(feature = "json")]
+    pub fn to_json_with(&self, sanitizer: &JsonSanitizer) -> Option<serde_json::Value> {
+        self.kind().to_json(self, sanitizer)
     }
 
     /// Its manager-protocol form, if its type has that formatter.
