@@ -2,9 +2,13 @@
 //!
 //! Publishing is not here: it never fails, its [`Report`](crate::Report) tells what became of the message.
 
+#[cfg(feature = "config")]
+mod config_text;
 #[cfg(feature = "json")]
 mod event;
 
+#[cfg(feature = "config")]
+pub use config_text::{ConfigProblem, ConfigTextError};
 #[cfg(feature = "json")]
 pub use event::EventError;
 
@@ -319,6 +323,9 @@ pub enum Error {
     Name(NameError),
     /// A bus was not built.
     Config(ConfigError),
+    /// The text of a configuration was refused.
+    #[cfg(feature = "config")]
+    ConfigText(ConfigTextError),
     /// No such message type.
     Type(TypeError),
     /// A subscription was not made.
@@ -341,6 +348,8 @@ impl fmt::Display for Error {
         match self {
             Self::Name(error) => error.fmt(f),
             Self::Config(error) => error.fmt(f),
+            #[cfg(feature = "config")]
+            Self::ConfigText(error) => error.fmt(f),
             Self::Type(error) => error.fmt(f),
             Self::Subscribe(error) => error.fmt(f),
             Self::Filter(error) => error.fmt(f),
@@ -377,6 +386,8 @@ each!(
     Wait(WaitError),
     Shutdown(ShutdownError)
 );
+#[cfg(feature = "config")]
+each!(ConfigText(ConfigTextError));
 #[cfg(feature = "json")]
 each!(Event(EventError));
 

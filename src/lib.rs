@@ -25,6 +25,8 @@ mod subscription;
 
 mod bus;
 
+#[cfg(feature = "config")]
+pub use bus::BusConfig;
 pub use bus::{
     Bus, BusBuilder, Diagnosis, Finding, Severity, ShutdownReport, Straggler, Subject, Trend, Trouble,
     TypeBuilder, WeakBus,
@@ -38,6 +40,8 @@ pub use error::{
     ConfigError, Error, FilterError, ForwardError, NameError, ShutdownError, SubscribeError, TypeError,
     WaitError,
 };
+#[cfg(feature = "config")]
+pub use error::{ConfigProblem, ConfigTextError};
 pub use mailbox::{ConflateKey, Crossing, Dispatch, Filter, Grow, Key, OnPanic, Overflow, WaterMark};
 #[cfg(feature = "json")]
 pub use message::JsonSanitizer;

@@ -2,6 +2,9 @@
 
 #[path = "../examples/batch.rs"]
 mod batch;
+#[cfg(feature = "config")]
+#[path = "../examples/config.rs"]
+mod config;
 #[path = "../examples/dedicated.rs"]
 mod dedicated;
 #[path = "../examples/hello.rs"]
@@ -39,6 +42,12 @@ mod run {
     use super::*;
     runs!(batch, dedicated, hello, inline, live_filter, overflow, pinned, pool, serial, stream, typed);
 
+    #[cfg(feature = "config")]
+    #[test]
+    fn config() {
+        assert_eq!(config::main(), std::process::ExitCode::SUCCESS);
+    }
+
     #[test]
     fn every_example_is_run() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
@@ -46,7 +55,8 @@ mod run {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "rs") {
                 let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-                assert!(RUN.contains(&name.as_str()), "examples/{name}.rs is missing in tests/examples.rs");
+                let run = RUN.contains(&name.as_str()) || name == "config";
+                assert!(run, "examples/{name}.rs is missing in tests/examples.rs");
             }
         }
     }

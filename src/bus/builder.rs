@@ -10,6 +10,8 @@ use crate::dispatch::run_queue::SEATS_MAX;
 use crate::dispatch::threads::{StartHook, ThreadInfo, Threads};
 use crate::dispatch::wait::{SPIN_MICROS_ALLOWED, Wait};
 use crate::error::{ConfigError, Error, check_name};
+use crate::mailbox::Overflow;
+use crate::mailbox::policy::{CAPACITY_ALLOWED, Defaults};
 use crate::message::SubscriptionChange;
 use crate::sync::Arc;
 use crate::sync::time::Clock;
@@ -20,6 +22,11 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 type PanicHook = Arc<dyn Fn(&PanicReport<'_>) + Send + Sync>;
+
+pub(super) const GROW_AFTER_ALLOWED: (Duration, Duration) =
+    (Duration::from_micros(100), Duration::from_secs(10));
+pub(super) const IDLE_TIMEOUT_ALLOWED: (Duration, Duration) =
+    (Duration::from_millis(1), Duration::from_secs(86_400));
 
 /// A bus in the making.
 ///
@@ -32,6 +39,9 @@ type PanicHook = Arc<dyn Fn(&PanicReport<'_>) + Send + Sync>;
 /// | [`thread_name`](Self::thread_name) | `stasis-worker` |
 /// | [`on_thread_start`](Self::on_thread_start) | (nothing) |
 /// | [`node`](Self::node) | `local` |
+/// | [`default_capacity`](Self::default_capacity) | 1,024 |
+/// | [`default_overflow`](Self::default_overflow) | [`Overflow::Grow`], up to 1,048,576 messages more |
+/// | [`default_water_marks`](Self::default_water_marks) | 500 and 450, or 50 % and 45 % of a smaller capacity |
 ///
 /// ```
 /// use stasis_bus::Bus;
@@ -40,13 +50,14 @@ type PanicHook = Arc<dyn Fn(&PanicReport<'_>) + Send + Sync>;
 /// ```
 #[must_use = "call build() to make the bus"]
 pub struct BusBuilder {
-    workers: RangeInclusive<usize>,
-    grow_after: Duration,
-    idle_timeout: Option<Duration>,
-    wait: Wait,
-    thread_name: String,
-    node: String,
-    declined: BTreeSet<String>,
+    pub(super) workers: RangeInclusive<usize>,
+    pub(super) grow_after: Duration,
+    pub(super) idle_timeout: Option<Duration>,
+    pub(super) wait: Wait,
+    pub(super) thread_name: String,
+    pub(super) node: String,
+    pub(super) declined: BTreeSet<String>,
+    pub(super) defaults: Defaults,
     on_panic: Option<PanicHook>,
     on_thread_start: Option<StartHook>,
     manual: bool,
@@ -63,6 +74,7 @@ impl BusBuilder {
             thread_name: "stasis-worker".to_owned(),
             node: "local".to_owned(),
             declined: BTreeSet::new(),
+            defaults: Defaults::default(),
             on_panic: None,
             on_thread_start: None,
             manual: false,
@@ -114,6 +126,37 @@ impl BusBuilder {
     /// Messages of this type are made empty and delivered to nobody. Control types cannot be declined.
     pub fn decline(mut self, type_name: impl Into<String>) -> Self {
         self.declined.insert(type_name.into());
+        self
+    }
+
+    /// How many messages may wait in the mailbox of a subscription that does not say: 1 to 16,777,216.
+    pub fn default_capacity(mut self, messages: usize) -> Self {
+        self.defaults.capacity = messages;
+        self
+    }
+
+    /// What happens to a message that finds the mailbox full, where the subscription does not say.
+    ///
+    /// ```
+    /// use stasis_bus::{Bus, Overflow};
+    /// let bus = Bus::builder().default_capacity(2).default_overflow(Overflow::DropNewest).manual().build()?;
+    /// let (state, topic) = (bus.message_type::<u8>("state")?, bus.topic("states")?);
+    /// let small = topic.subscription("small").accept(&state).start(|_| {})?;
+    /// (0..5).for_each(|value| drop(topic.publish(state.message(value)).accepted));
+    /// assert_eq!((small.stats().accepted, small.stats().missed), (2, 3));
+    /// # Ok::<(), stasis_bus::Error>(())
+    /// ```
+    pub fn default_overflow(mut self, overflow: Overflow) -> Self {
+        self.defaults.overflow = overflow;
+        self
+    }
+
+    /// When a mailbox counts as congested, where the subscription does not say: from the message by which `high` wait,
+    /// until at most `low` do. Allowed are 0 <= `low` < `high` <= the default capacity, with
+    /// [`Overflow::Grow`] the capacity and its limit. A subscription that is smaller than `high` has its marks at 50 % and
+    /// 45 %.
+    pub fn default_water_marks(mut self, high: usize, low: usize) -> Self {
+        self.defaults.water_marks = Some((high, low));
         self
     }
 
@@ -177,7 +220,7 @@ impl BusBuilder {
         });
         let types = Arc::new(Types::new(id, clock.clone(), fence.clone(), self.declined, &self.node));
         let changes = types.declare(SubscriptionChange::draft())?;
-        let exchange = Exchange::new(id, pool, clock, fence, changes);
+        let exchange = Exchange::new(id, pool, clock, fence, changes, self.defaults);
         let shutdown = Arc::new(Shutdown::new(exchange.clone(), types.clone()));
         Ok(Bus::of(Arc::new(Inner { exchange, types, shutdown, history: History::default() })))
     }
@@ -193,15 +236,26 @@ impl BusBuilder {
         }
     }
 
+    fn check_defaults(&self) -> Result<(), ConfigError> {
+        let Defaults { capacity, overflow, water_marks } = &self.defaults;
+        let allowed = CAPACITY_ALLOWED;
+        in_range("default_capacity", *capacity as u64, *allowed.start() as u64..=*allowed.end() as u64)?;
+        let Some((high, low)) = *water_marks else { return Ok(()) };
+        let most = overflow.room(*capacity);
+        in_range("default_water_marks (high)", high as u64, 1..=most as u64)?;
+        in_range("default_water_marks (low)", low as u64, 0..=high as u64 - 1)
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let (min, max) = (*self.workers.start(), *self.workers.end());
         in_range("workers (maximum)", max as u64, 1..=SEATS_MAX as u64)?;
         in_range("workers (minimum)", min as u64, 1..=max as u64)?;
-        in_range("grow_after in microseconds", micros(self.grow_after), 100..=10_000_000)?;
+        takes_time("grow_after in microseconds", self.grow_after, GROW_AFTER_ALLOWED)?;
         self.check_wait()?;
         if let Some(timeout) = self.idle_timeout {
-            in_range("idle_timeout in microseconds", micros(timeout), 1_000..=86_400_000_000)?;
+            takes_time("idle_timeout in microseconds", timeout, IDLE_TIMEOUT_ALLOWED)?;
         }
+        self.check_defaults()?;
         good_name("thread_name", &self.thread_name)?;
         good_name("node", &self.node)?;
         for name in &self.declined {
@@ -221,6 +275,14 @@ fn in_range(field: &'static str, value: u64, allowed: RangeInclusive<u64>) -> Re
     }
 }
 
+fn takes_time(
+    field: &'static str,
+    value: Duration,
+    (min, max): (Duration, Duration),
+) -> Result<(), ConfigError> {
+    in_range(field, micros(value), micros(min)..=micros(max))
+}
+
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
@@ -236,6 +298,10 @@ impl fmt::Debug for BusBuilder {
             .field("grow_after", &self.grow_after)
             .field("idle_timeout", &self.idle_timeout)
             .field("wait", &self.wait)
+            .field("thread_name", &self.thread_name)
+            .field("node", &self.node)
+            .field("declined", &self.declined)
+            .field("defaults", &self.defaults)
             .field("manual", &self.manual)
             .finish_non_exhaustive()
     }

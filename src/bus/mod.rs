@@ -1,6 +1,8 @@
 //! The facade: a bus, how it is configured, and how it ends.
 
 mod builder;
+#[cfg(feature = "config")]
+mod config;
 mod diagnose;
 mod diagnosis;
 #[cfg(feature = "json")]
@@ -10,6 +12,8 @@ mod shutdown;
 mod types;
 
 pub use builder::BusBuilder;
+#[cfg(feature = "config")]
+pub use config::BusConfig;
 pub use diagnosis::{Diagnosis, Finding, Severity, Subject, Trend, Trouble};
 pub use shutdown::{ShutdownReport, Straggler};
 pub use types::TypeBuilder;

@@ -5,7 +5,28 @@ use super::marks::OnWaterMark;
 use crate::message::Message;
 use crate::queue::Marks;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
+
+/// What a capacity may be.
+pub(crate) const CAPACITY_ALLOWED: RangeInclusive<usize> = 1..=1 << 24;
+/// Unless told otherwise.
+pub(crate) const CAPACITY_DEFAULT: usize = 1024;
+
+/// What a subscription gets that does not say, in one bus.
+#[derive(Clone, Debug)]
+pub(crate) struct Defaults {
+    pub(crate) capacity: usize,
+    pub(crate) overflow: Overflow,
+    /// High and low; `None`: by the capacity.
+    pub(crate) water_marks: Option<(usize, usize)>,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self { capacity: CAPACITY_DEFAULT, overflow: Overflow::default(), water_marks: None }
+    }
+}
 
 /// On which thread a subscription's handler runs.
 ///
@@ -176,6 +197,14 @@ impl Overflow {
             Self::Block(_) => 2,
             Self::Conflate(_) => 1,
             _ => 0,
+        }
+    }
+
+    /// How many messages may wait in a mailbox of that capacity.
+    pub(crate) fn room(&self, capacity: usize) -> usize {
+        match self {
+            Self::Grow(grow) => capacity.saturating_add(grow.messages()),
+            _ => capacity,
         }
     }
 }

@@ -4,17 +4,12 @@ use super::own::Own;
 use super::thread::OwnThread;
 use super::{Delivery, Subscription};
 use crate::error::SubscribeError;
+use crate::mailbox::policy::Defaults;
 use crate::mailbox::{Dispatch, Filter, OnEnd, OnPanic, OnWaterMark, Overflow};
 use crate::message::{Formatters, MessageType};
 use crate::sync::Arc;
 use crate::topic::Topic;
 use std::fmt;
-use std::ops::RangeInclusive;
-
-/// What a capacity may be.
-pub(super) const CAPACITY_ALLOWED: RangeInclusive<usize> = 1..=1 << 24;
-/// Unless told otherwise.
-const CAPACITY_DEFAULT: usize = 1024;
 
 /// A subscription in the making: filter, dispatch, capacity and policy, then a handler.
 ///
@@ -79,6 +74,7 @@ pub struct SubscriptionBuilder<'a> {
 impl Topic {
     /// Begins a subscription of that name. Names need not be unique; they are what figures and reports speak of.
     pub fn subscription(&self, name: impl Into<String>) -> SubscriptionBuilder<'_> {
+        let Defaults { capacity, overflow, .. } = self.core().exchange.defaults.clone();
         SubscriptionBuilder {
             topic: self,
             name: name.into(),
@@ -86,8 +82,8 @@ impl Topic {
             is_typed: false,
             batch_max: None,
             dispatch: None,
-            capacity: CAPACITY_DEFAULT,
-            overflow: Overflow::default(),
+            capacity,
+            overflow,
             water_marks: None,
             on_water_mark: None,
             on_panic: OnPanic::default(),

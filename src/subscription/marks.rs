@@ -2,7 +2,7 @@
 
 use super::SubscriptionBuilder;
 use crate::error::SubscribeError;
-use crate::mailbox::{Overflow, WaterMark, default_marks};
+use crate::mailbox::{WaterMark, default_marks};
 use crate::queue::Marks;
 
 impl SubscriptionBuilder<'_> {
@@ -52,17 +52,16 @@ impl SubscriptionBuilder<'_> {
     }
 
     pub(super) fn marks(&self) -> Marks {
-        match self.water_marks {
+        let usual = self.topic.core().exchange.defaults.water_marks;
+        let usual = usual.filter(|(high, _)| *high <= self.overflow.room(self.capacity));
+        match self.water_marks.or(usual) {
             Some((high, low)) => Marks { high: high as u64, low: low as u64 },
             None => default_marks(self.capacity),
         }
     }
 
     pub(super) fn check_marks(&self) -> Result<(), SubscribeError> {
-        let most = match self.overflow {
-            Overflow::Grow(grow) => self.capacity.saturating_add(grow.messages()),
-            _ => self.capacity,
-        };
+        let most = self.overflow.room(self.capacity);
         match self.water_marks {
             Some((high, low)) if low >= high || high > most => {
                 Err(SubscribeError::WaterMarks { high, low, most })

@@ -1,12 +1,13 @@
 //! The calls that finish a builder: whatever was said becomes a member of the topic, visible at once and as a whole.
 
-use super::builder::{CAPACITY_ALLOWED, SubscriptionBuilder};
+use super::builder::SubscriptionBuilder;
 use super::own::PanicWatch;
 use super::{Delivery, Stream, Subscription};
 use crate::dispatch::fence::PanicPlace;
 use crate::dispatch::frames;
 use crate::dispatch::job::hold_itself;
 use crate::error::{SubscribeError, check_name};
+use crate::mailbox::policy::CAPACITY_ALLOWED;
 use crate::mailbox::{
     Alone, Arrival, Consumer, Dispatch, EachHandler, Ending, Handler, Inline, InlineHandler, Limits, Mailbox,
     OnPanic, Profile, Reader, dedicated,

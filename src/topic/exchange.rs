@@ -8,6 +8,7 @@ use super::{Topic, TopicCore};
 use crate::dispatch::fence::Fence;
 use crate::dispatch::frames;
 use crate::dispatch::pool::Pool;
+use crate::mailbox::policy::Defaults;
 use crate::message::{MessageType, SubscriptionChange};
 use crate::stats::{Histogram, Totals};
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -48,6 +49,7 @@ pub(crate) struct Exchange {
     pub(crate) clock: Arc<Clock>,
     pub(crate) fence: Arc<Fence>,
     pub(crate) changes: MessageType<SubscriptionChange>,
+    pub(crate) defaults: Defaults,
     pub(crate) nested_too_deep: AtomicU64,
     /// How long publishes take, inline and Serial handlers included.
     pub(crate) publishes: Histogram,
@@ -68,6 +70,7 @@ impl Exchange {
         clock: Arc<Clock>,
         fence: Arc<Fence>,
         changes: MessageType<SubscriptionChange>,
+        defaults: Defaults,
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
@@ -76,6 +79,7 @@ impl Exchange {
             clock,
             fence,
             changes,
+            defaults,
             nested_too_deep: AtomicU64::new(0),
             publishes: Histogram::new(),
             counts: Counts::default(),
