@@ -81,6 +81,10 @@ table! {
     SubscriptionBuilder<'static> "sp"
     TypeBuilder<'static, u8> "syp"
     MessageBuilder<'static, u8> "syp"
+    #[cfg(feature = "json")]
+    JsonSanitizer "syp"
+    #[cfg(feature = "config")]
+    BusConfig "syp"
     // What callbacks are told.
     PanicReport<'static> "sypur"
     WaterMark "sypur"
@@ -136,6 +140,12 @@ table! {
     // Errors.
     Error "sypur"
     ConfigError "sypur"
+    #[cfg(feature = "config")]
+    ConfigProblem "sypur"
+    #[cfg(feature = "config")]
+    ConfigTextError "sypur"
+    #[cfg(feature = "json")]
+    EventError "sypur"
     FilterError "sypur"
     ForwardError "sypur"
     NameError "sypur"
