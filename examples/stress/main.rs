@@ -1,25 +1,33 @@
-//! Four publishers, sixteen subscriptions of every mode that come and go, and a close look at what arrives: nothing
-//! lost, nothing twice, nothing out of order, nothing after a final message, and in the end nothing left.
+//! Four publishers, each by another way, sixteen subscriptions of every mode and policy that come and go, handlers that
+//! block and handlers that panic, and a close look at what arrives: nothing twice, nothing out of order, nothing after a
+//! final message, what is lost counted exactly, and in the end nothing left.
 //!
-//! `cargo run --release --example stress [DELIVERIES]` (10,000,000 unless told otherwise); exit code 1 if anything was
-//! wrong. `cargo test` runs a small one; `STRESS_DELIVERIES` makes it larger.
+//! `cargo run --release --example stress [DELIVERIES | --seconds N]` (10,000,000 deliveries unless told otherwise); exit
+//! code 1 if anything was wrong. `cargo test` runs a small one; `STRESS_DELIVERIES` makes it larger.
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
+use futures_lite::future::block_on;
 use stasis_bus::{
-    Bus, Delivery, Dispatch, Grow, MessageType, Overflow, Subscription, SubscriptionBuilder,
+    Bus, Delivery, Dispatch, Grow, Message, MessageType, Overflow, Subscription, SubscriptionBuilder,
     SubscriptionStats, Topic,
 };
 use std::fmt;
+use std::panic;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::thread;
 use std::time::{Duration, Instant};
 
 const PUBLISHERS: usize = 4;
+/// One publishes batches, one awaits, one keeps a handle, and one does none of that.
+const BATCHES: usize = 1;
+const AWAITS: usize = 2;
+const KEEPS: usize = 3;
 const SUBSCRIPTIONS: usize = 16;
 const MODES: [Dispatch; 5] =
     [Dispatch::Pool, Dispatch::Serial, Dispatch::Inline, Dispatch::Dedicated, Dispatch::Stream];
+const ON_PURPOSE: &str = "on purpose";
 /// Longer than anything should take: whoever waits so long has lost a wake-up.
 const FOR_EVER: Duration = Duration::from_secs(1_000);
 
@@ -36,6 +44,15 @@ impl Drop for Stamp {
     }
 }
 
+/// How long it goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Until {
+    /// Until so many have been checked.
+    Deliveries(u64),
+    /// Until then.
+    Time(Instant),
+}
+
 /// What everybody shares.
 struct Yard {
     bus: Bus,
@@ -45,7 +62,9 @@ struct Yard {
     begun: [AtomicU64; PUBLISHERS],
     returned: [AtomicU64; PUBLISHERS],
     deliveries: AtomicU64,
-    target: u64,
+    panics: AtomicU64,
+    lost: AtomicU64,
+    until: Until,
     stop: AtomicBool,
     alive: Arc<AtomicI64>,
     wrong: Mutex<Vec<String>>,
@@ -58,7 +77,16 @@ impl Yard {
     }
 
     fn is_over(&self) -> bool {
-        self.stop.load(Ordering::Relaxed) || self.deliveries.load(Ordering::Relaxed) >= self.target
+        self.stop.load(Ordering::Relaxed)
+            || match self.until {
+                Until::Deliveries(target) => self.deliveries.load(Ordering::Relaxed) >= target,
+                Until::Time(end) => Instant::now() >= end,
+            }
+    }
+
+    fn message(&self, publisher: usize, number: u64) -> Message {
+        self.alive.fetch_add(1, Ordering::Relaxed);
+        self.kind.message(Stamp { publisher, number, alive: self.alive.clone() })
     }
 
     fn numbers(counters: &[AtomicU64; PUBLISHERS]) -> [u64; PUBLISHERS] {
@@ -74,13 +102,18 @@ fn publish(yard: &Yard, publisher: usize) {
     let detour = yard.bus.topic(&format!("detour:{publisher}")).unwrap();
     let _stands = own.forward_to(&yard.all).unwrap();
     let _edges = [own.forward_to(&detour).unwrap(), detour.forward_to(&yard.all).unwrap()];
-    let mut number = 0;
+    let (mut number, mut handle) = (0, own.publisher());
     while !yard.is_over() {
-        number += 1;
-        yard.alive.fetch_add(1, Ordering::Relaxed);
-        let message = yard.kind.message(Stamp { publisher, number, alive: yard.alive.clone() });
+        let count = if publisher == BATCHES { 1 + number % 24 } else { 1 };
+        let mut messages: Vec<_> = (1..=count).map(|more| yard.message(publisher, number + more)).collect();
+        number += count;
         yard.begun[publisher].store(number, Ordering::SeqCst);
-        own.publish(message);
+        match publisher {
+            BATCHES => _ = own.publish_batch(messages),
+            AWAITS => messages.drain(..).for_each(|one| _ = block_on(own.publish_async(one))),
+            KEEPS => messages.drain(..).for_each(|one| _ = handle.publish(one)),
+            _ => messages.drain(..).for_each(|one| _ = own.publish(one)),
+        }
         yard.returned[publisher].store(number, Ordering::SeqCst);
         if number % 1_000 == 0 {
             // Another way comes and goes.
@@ -97,6 +130,27 @@ struct Terms {
     mode: Dispatch,
     policy: Policy,
     capacity: usize,
+    temper: Temper,
+}
+
+/// What a handler does beside noting what came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Temper {
+    Calm,
+    /// Now and then it does not return for a while: others must get on.
+    Blocks,
+    /// Now and then it panics.
+    Panics,
+}
+
+impl Temper {
+    fn act(self, number: u64) {
+        match self {
+            Self::Blocks if number.is_multiple_of(4_999) => thread::sleep(Duration::from_millis(3)),
+            Self::Panics if number.is_multiple_of(997) => panic!("{ON_PURPOSE}"),
+            _ => {}
+        }
+    }
 }
 
 /// What happens when it is full.
@@ -115,7 +169,13 @@ impl Terms {
         use Policy::{Block, Conflate, Disconnect, DropNewest, DropOldest, Grow};
         let policies = [Grow, Block, DropOldest, Conflate, Block, DropNewest, Disconnect];
         let policy = policies[(slot / 5 + round) % policies.len()];
-        Self { mode: MODES[slot % MODES.len()], policy, capacity: [256, 16, 64, 1][(slot + round) % 4] }
+        let temper = [Temper::Calm, Temper::Panics, Temper::Blocks][(slot + round) % 3];
+        Self {
+            mode: MODES[slot % MODES.len()],
+            policy,
+            capacity: [256, 16, 64, 1][(slot + round) % 4],
+            temper,
+        }
     }
 
     fn loses(self) -> bool {
@@ -204,6 +264,11 @@ impl Seen {
             }
         }
         yard.deliveries.fetch_add(heard, Ordering::Relaxed);
+        yard.lost.fetch_add(missed, Ordering::Relaxed);
+        yard.panics.fetch_add(stats.panics, Ordering::Relaxed);
+        if stats.panics > 0 && terms.temper != Temper::Panics {
+            yard.complain(format!("{terms:?}: {} panics", stats.panics));
+        }
     }
 }
 
@@ -233,7 +298,10 @@ fn run_handler(yard: &Arc<Yard>, terms: Terms, stay: u64) {
     let seen = Arc::new(Seen::default());
     let (yard2, seen2) = (yard.clone(), seen.clone());
     let handler = move |delivery: &Delivery<'_>| match delivery.read(&yard2.kind) {
-        Some(stamp) => seen2.message(&yard2, terms, stamp, delivery.missed()),
+        Some(stamp) => {
+            seen2.message(&yard2, terms, stamp, delivery.missed());
+            terms.temper.act(stamp.number);
+        }
         None => seen2.end(&yard2, terms, delivery.missed()),
     };
     let builder = terms.builder(yard);
@@ -284,6 +352,10 @@ pub(crate) struct Outcome {
     pub(crate) published: u64,
     /// Messages that arrived at a subscription.
     pub(crate) deliveries: u64,
+    /// Messages that did not, each counted and told.
+    pub(crate) lost: u64,
+    /// Panics of handlers.
+    pub(crate) panics: u64,
     /// Subscriptions there were.
     pub(crate) subscriptions: u64,
     /// Values that still lived in the end.
@@ -302,20 +374,25 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { published, deliveries, subscriptions, left, wrong, elapsed } = self;
+        let Self { published, deliveries, lost, panics, subscriptions, left, wrong, elapsed } = self;
         writeln!(f, "{published} messages published, {deliveries} deliveries checked, {elapsed:.1?}")?;
+        writeln!(f, "{lost} lost by policy, each counted and told; {panics} panics of handlers")?;
         writeln!(f, "{subscriptions} subscriptions came and went; {left} values left")?;
         wrong.iter().take(20).try_for_each(|what| writeln!(f, "WRONG {what}"))?;
         match self.is_good() {
-            true => write!(f, "no loss, no duplicate, no reorder, nothing after a final message, no leak"),
+            true => write!(
+                f,
+                "delivered + lost = offered at every subscription; no duplicate, no reorder, nothing after a final message, no leak"
+            ),
             false => write!(f, "{} things were wrong", wrong.len().max(1)),
         }
     }
 }
 
-/// Goes on until so many deliveries have been checked.
-pub(crate) fn run(target: u64) -> Outcome {
+/// Publishes, subscribes and checks.
+pub(crate) fn run(until: Until) -> Outcome {
     let started = Instant::now();
+    keep_quiet_about_what_is_on_purpose();
     let bus = Bus::builder().workers(1..=4).build().unwrap();
     let (kind, all) = (bus.message_type("stamp").unwrap(), bus.topic("all").unwrap());
     let yard = Arc::new(Yard {
@@ -325,7 +402,9 @@ pub(crate) fn run(target: u64) -> Outcome {
         begun: Default::default(),
         returned: Default::default(),
         deliveries: AtomicU64::new(0),
-        target,
+        panics: AtomicU64::new(0),
+        lost: AtomicU64::new(0),
+        until,
         stop: AtomicBool::new(false),
         alive: Arc::default(),
         wrong: Mutex::default(),
@@ -346,6 +425,8 @@ pub(crate) fn run(target: u64) -> Outcome {
     Outcome {
         published: Yard::numbers(&yard.returned).iter().sum(),
         deliveries: yard.deliveries.load(Ordering::Relaxed),
+        lost: yard.lost.load(Ordering::Relaxed),
+        panics: yard.panics.load(Ordering::Relaxed),
         subscriptions,
         left: yard.alive.load(Ordering::SeqCst),
         wrong: std::mem::take(&mut *yard.wrong.lock().unwrap()),
@@ -353,14 +434,37 @@ pub(crate) fn run(target: u64) -> Outcome {
     }
 }
 
+fn keep_quiet_about_what_is_on_purpose() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |info| match info.payload_as_str() {
+            Some(ON_PURPOSE) => {}
+            _ => usual(info),
+        }));
+    });
+}
+
+fn until(args: &[String]) -> Option<Until> {
+    match args {
+        [] => Some(Until::Deliveries(10_000_000)),
+        [number] => number.parse().ok().map(Until::Deliveries),
+        [option, seconds] if option == "--seconds" => {
+            let seconds = seconds.parse().ok().filter(|seconds| (1..=86_400).contains(seconds))?;
+            Some(Until::Time(Instant::now() + Duration::from_secs(seconds)))
+        }
+        _ => None,
+    }
+}
+
 #[allow(dead_code, reason = "the test that includes this file has its own")]
 fn main() -> std::process::ExitCode {
-    let target = std::env::args().nth(1).map_or(Ok(10_000_000), |text| text.parse());
-    let Ok(target) = target else {
-        eprintln!("usage: stress [DELIVERIES]");
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let Some(until) = until(&args) else {
+        eprintln!("usage: stress [DELIVERIES | --seconds N], N from 1 to 86400");
         return std::process::ExitCode::from(2);
     };
-    let outcome = run(target);
+    let outcome = run(until);
     println!("{outcome}");
     if outcome.is_good() { std::process::ExitCode::SUCCESS } else { std::process::ExitCode::FAILURE }
 }
