@@ -1,6 +1,6 @@
 //! A stream: the reader registers, sets IDLE and sleeps; publishers and closers wake it.
 
-use super::{bare_mailbox, ending, explore, kind};
+use super::{Witness, bare_mailbox, ending, explore, kind};
 use crate::mailbox::reader::Item;
 use crate::mailbox::{Consumer, Mailbox, Offer, Overflow, Reader};
 use crate::message::{EndReason, MessageType};
@@ -102,6 +102,50 @@ fn reader_never_sleeps_through_the_end() {
         assert!(read(&reader).is_none());
         closer.join().unwrap();
     });
+}
+
+/// What was evicted last, by a publisher that then found the stream closed, is told with the final message, also if the
+/// reader meets the end on its way to sleep.
+#[test]
+fn reader_is_told_of_the_last_eviction() {
+    static EVICTED: Witness = Witness::new();
+    explore(2, || {
+        let consumer = Consumer::Stream(WakerCell::new());
+        let reader = Reader::new(bare_mailbox(Overflow::DropOldest, 1, consumer), ending());
+        let (mailbox, closed) = (reader.mailbox().clone(), reader.mailbox().clone());
+        let publisher = spawn(move || {
+            let (kind, mut evicted) = (kind(), Vec::new());
+            let offers = [1, 2].map(|value| {
+                let word = kind.message(value).into_word();
+                match mailbox.offer(word, &mut evicted) {
+                    Offer::Accepted { turn, .. } => {
+                        if turn {
+                            mailbox.pass_turn();
+                        }
+                        1
+                    }
+                    _ => {
+                        super::give_back(word);
+                        0
+                    }
+                }
+            });
+            (offers[0] + offers[1], evicted.len() as u64)
+        });
+        let closer = spawn(move || close(&closed));
+        let (mut read_items, mut missed) = (0, 0);
+        while let Some(item) = read(&reader) {
+            missed += item.told.missed;
+            read_items += u64::from(item.told.end.is_none());
+        }
+        let (accepted, evicted) = publisher.join().unwrap();
+        closer.join().unwrap();
+        assert_eq!((read_items + missed, missed), (accepted, evicted));
+        if evicted > 0 {
+            EVICTED.see();
+        }
+    });
+    assert!(EVICTED.was_seen());
 }
 
 /// A value that counts its drops.

@@ -119,7 +119,12 @@ impl Reader {
                     place.came(first, missed);
                     false
                 }
-                Taken::Busy | Taken::End { .. } => false,
+                // Found once more by who reads on; what was evicted before it is told only now.
+                Taken::End { missed } => {
+                    place.missed += missed;
+                    false
+                }
+                Taken::Busy => false,
             }
         };
         (idle, place.group.passed_low().is_some())
