@@ -10,20 +10,24 @@ use crate::sync::{Arc, thread};
 use loom::thread::spawn;
 
 /// What the callback heard: plain, so that two calls at once, or unordered ones, fail.
-type Heard = Arc<Plain<Vec<(u64, Crossing)>>>;
+type Heard = Arc<Plain<Vec<(u64, Crossing, u64)>>>;
 
 /// A mailbox whose every message passes the high mark, and what its callback hears.
 fn congested_by_one() -> (Arc<Mailbox>, Heard) {
+    congested_by(1)
+}
+
+fn congested_by(high: u64) -> (Arc<Mailbox>, Heard) {
     let heard: Heard = Arc::new(Plain::new(Vec::new()));
     let noted = heard.clone();
     let limits = Limits {
         capacity: 4,
         overflow: Overflow::DropNewest,
-        marks: Marks { high: 1, low: 0 },
+        marks: Marks { high, low: 0 },
         on_water_mark: Some(Box::new(move |mark| {
             noted.write(|heard| {
                 thread::yield_now();
-                heard.push((mark.number, mark.crossing));
+                heard.push((mark.number, mark.crossing, mark.depth));
             });
         })),
     };
@@ -46,10 +50,10 @@ fn publish(mailbox: &Mailbox) {
     }
 }
 
-/// Odd numbers are High, each number is told once, in order.
+/// Odd numbers are High; each number is told once, in order.
 fn check(heard: &Heard) -> usize {
     heard.read(|heard| {
-        for (at, &(number, crossing)) in heard.iter().enumerate() {
+        for (at, &(number, crossing, _)) in heard.iter().enumerate() {
             assert_eq!(number, at as u64 + 1);
             assert_eq!(crossing == Crossing::High, number % 2 == 1);
         }
@@ -76,6 +80,26 @@ fn crossings_are_told_in_order() {
         }
     });
     assert!(TWICE.was_seen());
+}
+
+/// The consumer may pass low, and tell, before the publisher that passed high has counted that: it was at the mark at least.
+#[test]
+fn high_is_told_with_its_depth() {
+    static HEARD: Witness = Witness::new();
+    explore(3, || {
+        let (mailbox, heard) = congested_by(2);
+        let theirs = mailbox.clone();
+        let publisher = spawn(move || publish(&theirs));
+        publish(&mailbox);
+        publisher.join().unwrap();
+        heard.read(|heard| {
+            if let Some((number, crossing, depth)) = heard.first() {
+                assert_eq!((*number, *crossing, *depth), (1, Crossing::High, 2));
+                HEARD.see();
+            }
+        });
+    });
+    assert!(HEARD.was_seen());
 }
 
 /// The end comes while a publisher tells: the callback is dropped by whoever is last, and not called after that.

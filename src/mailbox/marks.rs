@@ -85,13 +85,15 @@ struct Teller {
 unsafe impl Sync for Teller {}
 
 impl Congestion {
-    pub(super) fn new(callback: Option<OnWaterMark>) -> Self {
+    /// Who passed a mark may count it before the one who passed the other mark earlier does: then the depth told is that of
+    /// the crossing before, and of the first one the mark.
+    pub(super) fn new(callback: Option<OnWaterMark>, marks: Marks) -> Self {
         let teller = callback.map(|callback| {
             Box::new(Teller {
                 callback: UnsafeCell::new(Some(callback)),
                 told: UnsafeCell::new(0),
-                high_depth: AtomicU64::new(0),
-                low_depth: AtomicU64::new(0),
+                high_depth: AtomicU64::new(marks.high),
+                low_depth: AtomicU64::new(marks.low),
             })
         });
         Self { word: AtomicU64::new(0), teller }
@@ -157,8 +159,9 @@ impl Congestion {
     }
 
     fn change(&self, seen: u64, next: u64) -> Result<u64, u64> {
-        // ORDERING(marks): AcqRel; pairs with itself: who sets CALLING sees the cells as the last one left them.
-        self.word.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed)
+        // ORDERING(marks): AcqRel; pairs with itself: who sets CALLING sees the cells as the last one left them. Acquire
+        // also where it fails: the depths of the crossings that came meanwhile are told next.
+        self.word.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Acquire)
     }
 }
 

@@ -150,7 +150,7 @@ impl Mailbox {
         Self {
             ring: Ring::new(Shape { capacity, evicting, marks }),
             lane: Lane::of(&overflow),
-            congestion: Congestion::new(on_water_mark),
+            congestion: Congestion::new(on_water_mark, marks),
             overflow,
             consumer,
             profile,
