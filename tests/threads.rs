@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Gate, Log, ON_PURPOSE, end, eventually, threads_named, watched};
-use stasis_bus::{Bus, BusBuilder, Dispatch, MessageType, PanicPlace, ThreadInfo, ThreadKind};
+use stasis_bus::{Bus, BusBuilder, Dispatch, MessageType, PanicPlace, ThreadInfo, ThreadKind, WaitError};
 use std::cell::Cell;
 use std::thread;
 use std::time::Duration;
@@ -121,6 +121,29 @@ fn g8_the_hook_may_call_anything() {
         .unwrap()
         .detach();
     assert_eq!(reached.await_len(1), [true]);
+    end(&bus);
+}
+
+/// A worker's hook that waits for what only this worker would run.
+#[test]
+fn g10_the_hook_of_a_worker_waits_for_nobody() {
+    let _watched = watched();
+    let answers = Log::new();
+    let noted = answers.clone();
+    let target =
+        std::sync::Arc::new(std::sync::OnceLock::<(stasis_bus::Subscription, MessageType<u64>)>::new());
+    let waits_for = target.clone();
+    let builder = Bus::builder().workers(1..=1).on_thread_start(move |_| {
+        if let Some((target, kind)) = waits_for.get() {
+            noted.push((target.publish_sync(kind.message(1), None), target.join()));
+        }
+    });
+    let bus = builder.build().unwrap();
+    let (kind, topic) = (bus.message_type::<u64>("number").unwrap(), bus.topic("numbers").unwrap());
+    let subscription = topic.subscription("only").accept(&kind).start(|_| {}).unwrap();
+    assert!(target.set((subscription, kind.clone())).is_ok());
+    topic.publish(kind.message(0));
+    assert_eq!(answers.await_len(1), [(Err(WaitError::TooManyWaiting), Err(WaitError::TooManyWaiting))]);
     end(&bus);
 }
 

@@ -170,7 +170,8 @@ impl BusBuilder {
     /// Called on every thread that the bus starts, before anything else runs there: to pin it to a processor, to raise its
     /// priority, to set up what handlers find in thread-locals. It counts as inside the bus: it may publish, and waits for
     /// nothing. A panic in it is caught, counted and told as [`PanicPlace::ThreadStart`](crate::PanicPlace), and the thread
-    /// goes on. Until it returns, its thread does nothing; what waits for that thread waits. It goes with the end of the bus.
+    /// goes on. Until it returns, its thread does nothing; what waits for that thread waits; on a thread of the pool it
+    /// cannot wait for a subscription. It goes with the end of the bus.
     ///
     /// ```
     /// use stasis_bus::{Bus, ThreadKind};

@@ -18,7 +18,7 @@ use super::frames;
 use super::job::{Budget, Ready, Soon};
 use super::run_queue::{RunQueue, Standby, Woken};
 use super::shift::Shift;
-use super::threads::{ThreadKind, Threads};
+use super::threads::{self, ThreadKind, Threads};
 use crate::message::home;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::time::{Clock, Deadline};
@@ -465,6 +465,9 @@ fn spin_for(time: Duration) {
 
 /// The calling thread is about to wait for another subscription: if it is a worker, somebody else takes its seat.
 pub(crate) fn hand_over() -> Result<(), NoSeat> {
+    if threads::in_pool_hook() {
+        return Err(NoSeat);
+    }
     let Some((pool, seat)) = SEAT.try_with(|mine| mine.borrow_mut().take()).ok().flatten() else {
         return Ok(());
     };

@@ -2,7 +2,8 @@
 
 use super::fence::{Fence, PanicPlace, caught};
 use super::frames;
-use crate::sync::{Arc, Mutex, thread};
+use crate::sync::{Arc, Mutex, local, thread};
+use std::cell::Cell;
 use std::io;
 
 /// What a thread of the bus is for.
@@ -28,6 +29,16 @@ pub struct ThreadInfo {
     pub kind: ThreadKind,
     /// Its name, in full; Linux shows 15 bytes of it.
     pub name: String,
+}
+
+local! {
+    /// This thread will be one of a pool, and is in the hook.
+    static POOL_HOOK: Cell<bool> = Cell::new(false);
+}
+
+/// Whether the pool lacks the calling thread until a hook has returned: it waits for no subscription.
+pub(super) fn in_pool_hook() -> bool {
+    POOL_HOOK.try_with(Cell::get).unwrap_or(false)
 }
 
 pub(crate) type StartHook = Box<dyn Fn(&ThreadInfo) + Send + Sync>;
@@ -64,8 +75,11 @@ impl Threads {
 
     fn call_hook(&self, info: &ThreadInfo) {
         let Some(hook) = self.hook.lock().clone() else { return };
+        let is_pool = matches!(info.kind, ThreadKind::Worker(_) | ThreadKind::Standby);
         frames::enter(self.bus, 0, || {
+            POOL_HOOK.with(|now| now.set(is_pool));
             self.fence.run(&info.name, PanicPlace::ThreadStart, || hook(info));
+            POOL_HOOK.with(|now| now.set(false));
             // The bus may have ended meanwhile, and left the last of it to us.
             let _ = caught(|| drop(hook));
         });
