@@ -128,6 +128,7 @@ impl Shutdown {
             exchange.pool.stop(Deadline::after(Some(Duration::ZERO)));
             self.types.close();
             exchange.pool.threads().close();
+            exchange.fence.close();
         }
     }
 }

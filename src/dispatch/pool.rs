@@ -149,8 +149,10 @@ impl Pool {
     #[cold]
     fn start(self: &Arc<Self>) {
         let mut crew = self.crew.lock();
-        let missing = (0..self.config.workers_min).filter(|seat| crew.seats & (1 << seat) == 0);
-        for seat in missing.collect::<Vec<_>>() {
+        // By number, not by seat: who has grown into another seat than the first ones is a worker like any other.
+        let missing = self.config.workers_min.saturating_sub(crew.seats.count_ones() as usize);
+        let free = (0..self.config.workers_max).filter(|seat| crew.seats & (1 << seat) == 0);
+        for seat in free.take(missing).collect::<Vec<_>>() {
             self.start_worker(&mut crew, seat);
         }
         self.start_standby(&mut crew);
@@ -332,24 +334,28 @@ impl Pool {
             if stuck && !self.is_stopping() {
                 if self.queue.has_sleepers() {
                     self.flush();
-                } else {
-                    return Some(self.grow());
+                } else if let Some(seat) = self.grow() {
+                    return Some(seat);
                 }
             }
         }
         None
     }
 
-    /// The standby takes a free seat and sees to its successor. It only exists while a seat is free.
-    fn grow(self: &Arc<Self>) -> usize {
+    /// The standby takes a free seat and sees to its successor. `None`: workers that the system had refused came after it
+    /// and have taken them all.
+    fn grow(self: &Arc<Self>) -> Option<usize> {
         let mut crew = self.crew.lock();
         let seat = crew.seats.trailing_ones() as usize;
+        if seat >= self.config.workers_max {
+            return None;
+        }
         crew.seats |= 1 << seat;
         crew.grown += 1;
         (crew.has_standby, crew.standby) = (false, None);
         self.queue.set_standby(Standby::Absent);
         self.start_standby(&mut crew);
-        seat
+        Some(seat)
     }
 
     // ---- waiting and stopping --------------------------------------------------------------------------------
