@@ -179,7 +179,8 @@ impl Subscription {
     /// # Errors
     ///
     /// [`WaitError::WouldDeadlock`] if this subscription cannot handle it before the calling thread goes on: its own
-    /// handler, or any longer circle of waits; then nothing was published. [`WaitError::TooManyWaiting`] likewise.
+    /// handler, or any longer circle of waits; then nothing was published. [`WaitError::TooManyWaiting`] likewise (but if the filter is changed
+    /// to want the message at this very moment, it may be queued all the same).
     /// [`WaitError::TimedOut`]; in manual mode, where nothing waits, also without a timeout.
     ///
     /// ```
