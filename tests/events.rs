@@ -7,6 +7,7 @@ mod common;
 mod event_checks;
 
 use common::*;
+use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use stasis_bus::{
     Bus, Dispatch, EventError, Formatters, Message, MessageType, PanicPlace, Refusal, Timestamp,
@@ -65,6 +66,23 @@ fn an_event_is_read_as_it_was_written() {
 }
 
 #[test]
+fn floats_come_back_to_the_last_bit() {
+    let _watched = watched();
+    let bus = Bus::builder().manual().build().unwrap();
+    let kind = bus.define::<f64>("level").event().declare().unwrap();
+    let mut state = 7_u64;
+    let drawn = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        f64::from_bits(state)
+    });
+    let chosen = [0.1 + 0.2, -0.0, 5e-324, f64::MAX, 123_456_789.123_456_79];
+    for value in chosen.into_iter().chain(drawn.take(2_000)).filter(|value| value.is_finite()) {
+        let read = bus.message_from_event(bus.event_of(&kind.message(value)).unwrap()).unwrap();
+        assert_eq!(kind.read(&read).map(|read| read.to_bits()), Some(value.to_bits()), "{value:e}");
+    }
+}
+
+#[test]
 fn what_was_read_is_published_like_any_message() {
     let _watched = watched();
     let [(here, kind), (there, theirs)] = nodes();
@@ -99,6 +117,10 @@ fn messages_without_an_event_form_have_none() {
     let plain = here.message_type::<u8>("plain").unwrap();
     assert_eq!(here.event_of(&plain.message(1)), None);
     assert_eq!(there.event_of(&kind.message(snapshot())), None, "its origin means nothing there");
+    there.origin("further").unwrap();
+    let far = there.origin("far").unwrap();
+    let unknown = kind.build(snapshot()).origin(far).finish();
+    assert_eq!(here.event_of(&unknown), None, "of another bus's node, and no aggregate");
     let maps = here.define::<BTreeMap<(u8, u8), u8>>("maps").event().declare().unwrap();
     assert_eq!(here.event_of(&maps.message([((1, 2), 3)].into())), None, "serde cannot write it");
     let texts = here.define::<String>("text").event().declare().unwrap();
@@ -162,7 +184,18 @@ fn errors_name_the_field_the_value_and_what_is_allowed() {
     );
     assert_eq!(said(r#"{"type":"snapshot","time":1,"value":{}}"#), "event has no origin");
     assert_eq!(said(r#"{"time":1,"origin":null,"value":{}}"#), "event has no type");
-    for malformed in ["", "7", "null", "[]", "{", "{}x", r#"{"time":1,"time":2}"#, "\u{feff}{}"] {
+    for malformed in [
+        "",
+        "7",
+        "null",
+        "[]",
+        r#"["snapshot",1,null,{}]"#,
+        " [",
+        "{",
+        "{}x",
+        r#"{"time":1,"time":2}"#,
+        "\u{feff}{}",
+    ] {
         let error = said(malformed);
         assert!(error.starts_with("event is no JSON object") || error == "event has no type", "{error}");
     }
@@ -238,6 +271,89 @@ fn g9_a_panic_in_serde_is_caught_and_counted() {
     assert_eq!(bus.message_from_event(event).unwrap_err(), EventError::Panicked("grenade".to_owned()));
     assert_eq!(told.all(), vec![("grenade".to_owned(), PanicPlace::Formatter); 2]);
     assert_eq!(bus.message_types().iter().find(|info| info.name == "grenade").unwrap().panics, 2);
+}
+
+/// Far more than an event holds, in kilobytes.
+const ROUNDS: usize = 20_000;
+
+/// Goes on for [`ROUNDS`] unless it is refused; a deaf one does not listen to that either.
+struct Tireless {
+    deaf: bool,
+}
+
+impl Serialize for Tireless {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut list = to.serialize_seq(None)?;
+        for _ in 0..ROUNDS {
+            let heard = list.serialize_element("x".repeat(1000).as_str());
+            if !self.deaf {
+                heard?;
+            }
+        }
+        if !self.deaf {
+            unreachable!("{ROUNDS} kilobytes were taken")
+        }
+        list.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Tireless {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        bool::deserialize(from).map(|deaf| Self { deaf })
+    }
+}
+
+#[test]
+fn a_value_that_is_too_long_is_not_written_to_its_end() {
+    let _watched = watched();
+    let bus = Bus::builder().manual().build().unwrap();
+    let kind = bus.define::<Tireless>("tireless").event().declare().unwrap();
+    for deaf in [false, true] {
+        assert_eq!(bus.event_of(&kind.message(Tireless { deaf })), None);
+    }
+    assert!(bus.message_types().iter().all(|info| info.panics == 0), "it was stopped at the limit");
+}
+
+thread_local! {
+    static BUS: std::cell::RefCell<Option<Bus>> = const { std::cell::RefCell::new(None) };
+}
+
+/// Uses the bus while it is written and read.
+#[derive(Debug, PartialEq)]
+struct Nosy;
+
+impl Nosy {
+    fn looks_around() {
+        let bus = BUS.with_borrow(Clone::clone).expect("the test has set it");
+        let kind = bus.message_type::<u8>("found by serde").unwrap();
+        bus.origin("found by serde").unwrap();
+        bus.topic("found by serde").unwrap().publish(kind.message(1));
+    }
+}
+
+impl Serialize for Nosy {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        Self::looks_around();
+        to.serialize_unit()
+    }
+}
+
+impl<'de> Deserialize<'de> for Nosy {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Self::looks_around();
+        <()>::deserialize(from).map(|()| Self)
+    }
+}
+
+#[test]
+fn g8_serde_code_may_use_the_bus() {
+    let _watched = watched();
+    let bus = Bus::builder().manual().build().unwrap();
+    BUS.set(Some(bus.clone()));
+    let kind = bus.define::<Nosy>("nosy").event().declare().unwrap();
+    let event = bus.event_of(&kind.message(Nosy)).unwrap();
+    assert_eq!(kind.read(&bus.message_from_event(event).unwrap()), Some(&Nosy));
+    BUS.set(None);
 }
 
 #[test]

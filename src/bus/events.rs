@@ -3,19 +3,20 @@
 use super::Bus;
 use crate::error::EventError;
 use crate::message::Message;
-use crate::message::event::{Envelope, Head, shortened};
+use crate::message::event::{BYTES_MAX, Envelope, Head, shortened};
 
 impl Bus {
     /// The largest event there is: 1 MiB.
-    pub const EVENT_BYTES_MAX: usize = 1 << 20;
+    pub const EVENT_BYTES_MAX: usize = BYTES_MAX;
 
     /// The form of `message` that goes to another node: one line of JSON with the type's name, the time, the name of the
     /// origin (or `null`) and the value.
     ///
     /// `None` if its type was declared without [`event`](crate::TypeBuilder::event) or is declined, if it was made by
-    /// another bus, if serde cannot write the value (or panics, which is counted as a formatter's), or if the event
-    /// would be larger than [`EVENT_BYTES_MAX`](Self::EVENT_BYTES_MAX). Costs what serde's JSON costs, an allocation for
-    /// the text, and a lock for the origin's name.
+    /// another bus or speaks of an origin that this bus does not know, if serde cannot write the value (or panics, which
+    /// is counted as a formatter's), or if the event would be larger than [`EVENT_BYTES_MAX`](Self::EVENT_BYTES_MAX), at
+    /// which writing stops. Costs what serde's JSON costs, an allocation for the text, and a lock for the origin's name.
+    /// Floats come back to the last bit; one that is no number becomes `null`, as JSON has none.
     ///
     /// ```
     /// use serde::{Deserialize, Serialize};
@@ -52,9 +53,12 @@ impl Bus {
         if !message.belongs_to(self) {
             return None;
         }
-        let origin = message.origin().and_then(|origin| self.origin_name(origin));
-        let event = message.kind().to_event(message, origin.as_deref())?;
-        (event.len() <= Self::EVENT_BYTES_MAX).then_some(event)
+        let origin = match message.origin() {
+            // One that this bus does not know is no aggregate.
+            Some(origin) => Some(self.origin_name(origin)?),
+            None => None,
+        };
+        message.kind().to_event(message, origin.as_deref())
     }
 
     /// The message that another node's [`event_of`](Self::event_of) wrote, with that node's time and origin. Publishing it

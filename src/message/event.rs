@@ -18,7 +18,7 @@ use crate::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
-use std::fmt;
+use std::{fmt, io};
 
 type Write = Box<dyn Fn(&Message, Option<&str>) -> Option<String> + Send + Sync>;
 type Read = Box<dyn Fn(&Arc<Kind>, &Head, &str) -> Result<Message, serde_json::Error> + Send + Sync>;
@@ -52,7 +52,9 @@ impl EventForm {
         let write = move |message: &Message, origin: Option<&str>| {
             let (name, time) = (message.type_name(), message.timestamp().as_nanos());
             let event = Written { r#type: name, time, origin, value: value(message)? };
-            serde_json::to_string(&event).ok()
+            let mut bounded = Bounded::default();
+            let written = serde_json::to_writer(&mut bounded, &event);
+            written.ok().and_then(|()| bounded.text())
         };
         let read = move |kind: &Arc<Kind>, head: &Head, text: &str| {
             serde_json::from_str(text).map(|value: T| make(kind, head, value))
@@ -71,6 +73,38 @@ impl EventForm {
             why: shortened(&why.to_string()),
         };
         (self.read)(kind, head, text).map_err(wrong)
+    }
+}
+
+/// The largest event there is.
+pub(crate) const BYTES_MAX: usize = 1 << 20;
+
+/// An event being written: a value without end stops at the limit, not when the memory is full.
+#[derive(Default)]
+struct Bounded {
+    bytes: Vec<u8>,
+    /// Foreign code may go on after it was refused.
+    refused: bool,
+}
+
+impl Bounded {
+    fn text(self) -> Option<String> {
+        if self.refused { None } else { String::from_utf8(self.bytes).ok() }
+    }
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, more: &[u8]) -> io::Result<usize> {
+        self.refused |= more.len() > BYTES_MAX - self.bytes.len();
+        if self.refused {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(more);
+        Ok(more.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -118,6 +152,10 @@ impl<'a> Field<'a> {
 
 impl<'a> Envelope<'a> {
     pub(crate) fn read(event: &'a [u8]) -> Result<Self, EventError> {
+        // serde would read an array of four as well.
+        if event.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+            return Err(EventError::Malformed("it does not begin with a brace".to_owned()));
+        }
         let malformed = |why: serde_json::Error| EventError::Malformed(shortened(&why.to_string()));
         let fields: Fields<'a> = serde_json::from_slice(event).map_err(malformed)?;
         Ok(Self {
