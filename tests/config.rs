@@ -206,6 +206,28 @@ fn code_and_configuration_go_together() {
 }
 
 #[test]
+fn auto_in_a_text_goes_before_what_code_said() {
+    let _watched = watched();
+    let defaults = format!("{:?}", Bus::builder());
+    let other = || Bus::builder().workers(1..=3).default_water_marks(9, 3);
+    let text = "pool.workers_max = \"auto\"\nsubscriptions.water_marks = \"auto\"";
+    assert_eq!(format!("{:?}", other().config(&read(text))), defaults);
+    assert_eq!(format!("{:?}", other().config(&read(""))), format!("{:?}", other()));
+    let set = other()
+        .workers(2..=5)
+        .grow_after(Duration::from_secs(1))
+        .idle_timeout(None)
+        .wait(Wait::BusySpin)
+        .thread_name("other")
+        .node("other")
+        .default_capacity(7)
+        .default_overflow(Overflow::Disconnect);
+    assert_eq!(format!("{:?}", set.config(&read(SAMPLE))), defaults, "the sample says everything");
+    let least = "pool = { workers_min = 64, workers_max = \"auto\" }";
+    assert_eq!(options(least), format!("{:?}", Bus::builder().workers(64..=64)));
+}
+
+#[test]
 fn g7_the_bus_says_what_subscriptions_do_not() {
     let _watched = watched();
     let text =

@@ -65,9 +65,8 @@ pub struct BusBuilder {
 
 impl BusBuilder {
     pub(super) fn new() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            workers: 1..=(2 * processors).clamp(4, SEATS_MAX),
+            workers: 1..=workers_auto(),
             grow_after: Duration::from_millis(2),
             idle_timeout: Some(Duration::from_secs(20)),
             wait: Wait::default(),
@@ -267,6 +266,12 @@ impl BusBuilder {
             false => Ok(()),
         }
     }
+}
+
+/// How many workers there may be unless told otherwise.
+pub(super) fn workers_auto() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    (2 * processors).clamp(4, SEATS_MAX)
 }
 
 fn in_range(field: &'static str, value: u64, allowed: RangeInclusive<u64>) -> Result<(), ConfigError> {

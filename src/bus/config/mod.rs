@@ -4,7 +4,7 @@ mod reader;
 mod time;
 
 use super::Bus;
-use super::builder::{BusBuilder, GROW_AFTER_ALLOWED, IDLE_TIMEOUT_ALLOWED};
+use super::builder::{BusBuilder, GROW_AFTER_ALLOWED, IDLE_TIMEOUT_ALLOWED, workers_auto};
 use crate::dispatch::run_queue::SEATS_MAX;
 use crate::dispatch::wait::{SPIN_MICROS_ALLOWED, Wait};
 use crate::error::{ConfigTextError, Error};
@@ -72,7 +72,8 @@ pub struct BusConfig {
     node: Option<String>,
     decline: Vec<String>,
     workers_min: Option<usize>,
-    workers_max: Option<usize>,
+    /// `Some(None)`: "auto".
+    workers_max: Option<Option<usize>>,
     grow_after: Option<Duration>,
     /// `Some(None)`: never.
     idle_timeout: Option<Option<Duration>>,
@@ -80,7 +81,8 @@ pub struct BusConfig {
     thread_name: Option<String>,
     capacity: Option<usize>,
     overflow: Option<Overflow>,
-    water_marks: Option<(usize, usize)>,
+    /// `Some(None)`: "auto".
+    water_marks: Option<Option<(usize, usize)>>,
 }
 
 impl BusConfig {
@@ -109,10 +111,9 @@ impl BusConfig {
 
     fn read_pool(&mut self, pool: &Section<'_>) -> Result<(), ConfigTextError> {
         let most = *WORKERS_ALLOWED.end();
-        let max = pool.read("workers_max", |field| field.number_or("auto", WORKERS_ALLOWED))?;
-        self.workers_max = max.flatten();
+        self.workers_max = pool.read("workers_max", |field| field.number_or("auto", WORKERS_ALLOWED))?;
         self.workers_min =
-            pool.read("workers_min", |field| field.number(1..=self.workers_max.unwrap_or(most)))?;
+            pool.read("workers_min", |field| field.number(1..=self.workers_max.flatten().unwrap_or(most)))?;
         self.grow_after = pool.read("grow_after", |field| field.time(GROW_AFTER_ALLOWED))?;
         self.idle_timeout =
             pool.read("idle_timeout", |field| field.time_or("never", IDLE_TIMEOUT_ALLOWED))?;
@@ -126,7 +127,7 @@ impl BusConfig {
         self.overflow = section.read("overflow", overflow)?;
         let capacity = self.capacity.unwrap_or(policy::CAPACITY_DEFAULT);
         let most = self.overflow.as_ref().unwrap_or(&Overflow::default()).room(capacity);
-        self.water_marks = section.read("water_marks", |field| water_marks(field, most))?.flatten();
+        self.water_marks = section.read("water_marks", |field| water_marks(field, most))?;
         Ok(())
     }
 }
@@ -210,10 +211,15 @@ impl Bus {
 
 impl BusBuilder {
     /// Sets what `config` says, and leaves the rest as it is. Of the numbers of workers, one that `config` does not say
-    /// moves along if it has to. Needs the feature `config`.
+    /// moves along if it has to. What is
+    /// said later counts. Needs the feature `config`.
     pub fn config(mut self, config: &BusConfig) -> Self {
         let min = config.workers_min.unwrap_or(*self.workers.start());
-        let max = config.workers_max.unwrap_or((*self.workers.end()).max(min));
+        let max = match config.workers_max {
+            Some(Some(max)) => max,
+            Some(None) => workers_auto().max(min),
+            None => (*self.workers.end()).max(min),
+        };
         self.workers = config.workers_min.unwrap_or(min.min(max))..=max;
         self.declined.extend(config.decline.iter().cloned());
         set(&mut self.grow_after, &config.grow_after);
@@ -223,7 +229,7 @@ impl BusBuilder {
         set(&mut self.node, &config.node);
         set(&mut self.defaults.capacity, &config.capacity);
         set(&mut self.defaults.overflow, &config.overflow);
-        self.defaults.water_marks = config.water_marks.or(self.defaults.water_marks);
+        set(&mut self.defaults.water_marks, &config.water_marks);
         self
     }
 }
