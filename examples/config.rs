@@ -5,14 +5,12 @@
 
 use stasis_bus::{Bus, BusConfig};
 use std::error::Error;
-use std::fs;
 use std::process::ExitCode;
 use std::time::Duration;
 
 /// Makes a bus as the file says, and shows what a subscription gets that says nothing itself.
 fn start(file: &str) -> Result<Bus, Box<dyn Error>> {
-    let text = fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
-    let config = BusConfig::from_toml(&text).map_err(|error| format!("{file}: {error}"))?;
+    let config = BusConfig::from_file(file)?;
     Ok(Bus::from_config(&config)?)
 }
 

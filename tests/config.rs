@@ -19,8 +19,10 @@ fn read(text: &str) -> BusConfig {
     BusConfig::from_toml(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
+/// The error, without its column.
 fn refused(text: &str) -> String {
-    BusConfig::from_toml(text).map(|config| format!("{config:?}")).unwrap_err().to_string()
+    let error = BusConfig::from_toml(text).map(|config| format!("{config:?}")).unwrap_err();
+    error.to_string().replacen(&format!(", column {}:", error.column), ":", 1)
 }
 
 /// What a builder would do.
@@ -187,6 +189,93 @@ fn what_is_refused_is_said_with_line_field_value_and_range() {
     let long = refused(&format!("node = \"{}\"", "x".repeat(100_000)));
     assert!(long.len() < 300, "{long}");
     assert!(!refused("\"a\\nb\" = 1").contains('\n'));
+}
+
+#[test]
+fn columns_are_counted_in_characters() {
+    let cases = [
+        ("node = 7", (1, 8)),
+        ("# \u{e4}\n  \"n\u{f6}de\" = 1", (2, 3)),
+        ("pool = { wait = \"\u{e4}\", workers_min = nan }", (1, 36)),
+        ("decline = [\n  \"\u{e4}\", 5,\n]", (2, 8)),
+        ("[pool]\n\tcolour = 1", (2, 2)),
+        ("[pool", (1, 6)),
+        ("node = \"a\"\nnode = \"b\"", (2, 1)),
+    ];
+    for (text, place) in cases {
+        let error = BusConfig::from_toml(text).unwrap_err();
+        assert_eq!((error.line, error.column), place, "{error}");
+    }
+}
+
+#[test]
+fn no_number_of_the_wrong_kind_is_taken() {
+    let values = [
+        "-1",
+        "0",
+        "1.0",
+        "1e3",
+        "nan",
+        "-inf",
+        "'8'",
+        "true",
+        "[8]",
+        "{ a = 8 }",
+        "1979-05-27",
+        "99999999999999999999",
+    ];
+    for value in values {
+        let said = format!("line 1: pool.workers_min is {value}; allowed are 1 to 64");
+        assert_eq!(refused(&format!("pool.workers_min = {value}")), said);
+    }
+}
+
+#[test]
+fn hostile_texts_are_refused() {
+    let _watched = watched();
+    let texts = [
+        "[".repeat(1 << 20),
+        format!("pool={}", "{wait=".repeat(50_000)),
+        format!("{}=1", vec!["pool"; 50_000].join(".")),
+        format!("[{}]", vec!["pool"; 50_000].join(".")),
+        "[[pool]]\n".repeat(50_000),
+        (0..1 << 20).map(|at| char::from((33 + (at % 997 * 7_919 + at / 13) % 93) as u8)).collect(),
+        (0..50_000).map(|at| format!("k{at}=1\n")).collect(),
+        format!("pool.workers_min = {}", "9".repeat(200_000)),
+        format!("pool.grow_after = '{}s'", "9".repeat(200_000)),
+        format!("decline = [{}'']", "'a',".repeat(50_000)),
+    ];
+    for text in texts {
+        assert!(BusConfig::from_toml(&text).is_err(), "{}", &text[..10]);
+        config_checks::check(&text);
+    }
+    let long = BusConfig::from_toml(&"#".repeat((1 << 20) + 1)).unwrap_err();
+    assert_eq!(long.to_string(), "the text is too long; allowed are 1048576 bytes");
+    read(&"#".repeat(1 << 20));
+}
+
+#[test]
+fn errors_of_files_name_the_file() {
+    let refused = |name: &str, bytes: &[u8]| {
+        let file = format!("config-{name}-{}.toml", std::process::id());
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
+        std::fs::write(&path, bytes).unwrap();
+        let error = BusConfig::from_file(&path).unwrap_err();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(error.file.as_ref(), Some(&path));
+        error.to_string().replace(&path.display().to_string(), "FILE")
+    };
+    let range = "FILE: line 2, column 15: pool.workers_min is 0; allowed are 1 to 64";
+    assert_eq!(refused("range", b"[pool]\nworkers_min = 0"), range);
+    assert_eq!(refused("latin", b"# caf\xe9\nnode = 'a'"), "FILE: line 1, column 6: this is not UTF-8");
+    let long = "FILE: the text is too long; allowed are 1048576 bytes";
+    assert_eq!(refused("long", &[b'#'; (1 << 20) + 1]), long);
+    let gone = BusConfig::from_file("/no/such/file.toml").unwrap_err();
+    assert!(gone.to_string().starts_with("/no/such/file.toml: ") && gone.line == 0, "{gone}");
+    assert!(BusConfig::from_file(env!("CARGO_TARGET_TMPDIR")).is_err(), "a folder");
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/stasis-bus.toml");
+    let read = BusConfig::from_file(sample).unwrap();
+    assert_eq!(format!("{:?}", Bus::builder().config(&read)), format!("{:?}", Bus::builder()));
 }
 
 #[test]

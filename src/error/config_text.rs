@@ -1,14 +1,19 @@
 //! Why the text of a configuration was refused.
 
 use std::fmt;
+use std::path::PathBuf;
 
 /// Why the text of a configuration was refused: where, what, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigTextError {
-    /// The line, from 1.
+    /// The file, if it came from one.
+    pub file: Option<PathBuf>,
+    /// The line, from 1; 0 if nothing could be read.
     pub line: usize,
-    /// The field, with the tables it is in (`pool.grow_after`); empty if the text is no TOML.
+    /// The column in that line, in characters, from 1; 0 if nothing could be read.
+    pub column: usize,
+    /// The field, with the tables it is in (`pool.grow_after`); empty if it is about the whole text.
     pub field: String,
     /// What is wrong with it.
     pub problem: ConfigProblem,
@@ -18,6 +23,8 @@ pub struct ConfigTextError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigProblem {
+    /// The file cannot be read, or is no text of a bearable length.
+    Unreadable(String),
     /// The text is no TOML.
     Syntax(String),
     /// There is no such field.
@@ -40,9 +47,15 @@ pub enum ConfigProblem {
 
 impl fmt::Display for ConfigTextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, field, problem } = self;
-        write!(f, "line {line}: ")?;
+        let Self { file, line, column, field, problem } = self;
+        if let Some(file) = file {
+            write!(f, "{}: ", file.display())?;
+        }
+        if *line > 0 {
+            write!(f, "line {line}, column {column}: ")?;
+        }
         match problem {
+            ConfigProblem::Unreadable(why) => f.write_str(why),
             ConfigProblem::Syntax(why) => write!(f, "no TOML: {}", why.escape_debug()),
             ConfigProblem::Unknown { nearest: Some(nearest), .. } => {
                 write!(f, "{field} is unknown; did you mean {nearest}?")

@@ -10,6 +10,9 @@ pub(crate) fn check(text: &str) {
         Err(error) => {
             assert!((1..=text.lines().count().max(1)).contains(&error.line), "{error:?}");
             let said = error.to_string();
+            if let Some(line) = text.lines().nth(error.line - 1) {
+                assert!((1..=line.chars().count() + 2).contains(&error.column), "{error:?}");
+            }
             assert!(said.starts_with("line ") && said.len() < 2_000, "{said}");
             assert!(!said.contains(['\n', '\r', '\x1b']), "{said:?}");
         }

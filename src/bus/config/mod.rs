@@ -12,6 +12,7 @@ use crate::mailbox::{Grow, Overflow, policy};
 use crate::message::SubscriptionChange;
 use reader::{Field, Section};
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::time::Duration;
 
 const TOP: &[&str] = &["node", "decline", "pool", "subscriptions"];
@@ -62,9 +63,9 @@ const BLOCK_ALLOWED: (Duration, Duration) = (Duration::ZERO, Duration::from_secs
 /// assert!(bus.message_type::<u64>("rtp_statistics")?.is_declined());
 ///
 /// let error = BusConfig::from_toml("[pool]\ngrow_after = \"5us\"").unwrap_err();
-/// assert_eq!(error.to_string(), "line 2: pool.grow_after is \"5us\"; allowed are 100us to 10s");
+/// assert_eq!(error.to_string(), "line 2, column 14: pool.grow_after is \"5us\"; allowed are 100us to 10s");
 /// let error = BusConfig::from_toml("[pool]\nidle_timout = \"1s\"").unwrap_err();
-/// assert_eq!(error.to_string(), "line 2: pool.idle_timout is unknown; did you mean pool.idle_timeout?");
+/// assert_eq!(error.to_string(), "line 2, column 1: pool.idle_timout is unknown; did you mean pool.idle_timeout?");
 /// # Ok::<(), stasis_bus::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -90,8 +91,8 @@ impl BusConfig {
     ///
     /// # Errors
     ///
-    /// At the first thing that is wrong: the error names the line, the field, the value and what is allowed. A field
-    /// that is not known is an error, and the one that is called nearly so is named.
+    /// At the first thing that is wrong: the error names the line and column, the field, the value and what is allowed. A field
+    /// that is not known is an error, and the one that is called nearly so is named. A text has at most 1 MiB.
     pub fn from_toml(text: &str) -> Result<Self, ConfigTextError> {
         let document = reader::parse(text)?;
         let top = Section::open(text, String::new(), document.get_ref(), TOP)?;
@@ -107,6 +108,24 @@ impl BusConfig {
             config.read_subscriptions(&subscriptions)?;
         }
         Ok(config)
+    }
+
+    /// Reads the options from a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_toml`](Self::from_toml), and if the file cannot be read or is no UTF-8. The error names the file.
+    ///
+    /// ```no_run
+    /// use stasis_bus::{Bus, BusConfig};
+    /// let bus = Bus::from_config(&BusConfig::from_file("stasis-bus.toml")?)?;
+    /// # Ok::<(), stasis_bus::Error>(())
+    /// ```
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigTextError> {
+        let path = path.as_ref();
+        reader::text_of(path)
+            .and_then(|text| Self::from_toml(&text))
+            .map_err(|error| ConfigTextError { file: Some(path.to_owned()), ..error })
     }
 
     fn read_pool(&mut self, pool: &Section<'_>) -> Result<(), ConfigTextError> {

@@ -2,28 +2,71 @@
 
 use super::{TABLES, time};
 use crate::error::{ConfigProblem, ConfigTextError, check_name};
+use std::fs::File;
+use std::io::Read;
 use std::ops::{Range, RangeInclusive};
+use std::path::Path;
 use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 type Refused = ConfigTextError;
 
+/// The longest text, in bytes.
+const TEXT_BYTES_MAX: usize = 1 << 20;
 /// So much of a value is repeated in an error.
 const REPEATED_CHARS_MAX: usize = 60;
 
-pub(super) fn parse(text: &str) -> Result<Spanned<DeTable<'_>>, Refused> {
-    DeTable::parse(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        let problem = ConfigProblem::Syntax(error.message().to_owned());
-        ConfigTextError { line: line(text, at), field: String::new(), problem }
+/// The text of a file, which may be as long as a text may be.
+pub(super) fn text_of(path: &Path) -> Result<String, Refused> {
+    let mut bytes = Vec::new();
+    // One byte more tells that it is too long.
+    let most = TEXT_BYTES_MAX as u64 + 1;
+    File::open(path)
+        .and_then(|file| file.take(most).read_to_end(&mut bytes))
+        .map_err(|error| unreadable(error.to_string()))?;
+    bearable(bytes.len())?;
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let before = String::from_utf8_lossy(&error.as_bytes()[..valid]);
+        refused(
+            place(&before, valid),
+            String::new(),
+            ConfigProblem::Unreadable("this is not UTF-8".to_owned()),
+        )
     })
 }
 
-fn line(text: &str, at: usize) -> usize {
-    let before = text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count();
+pub(super) fn parse(text: &str) -> Result<Spanned<DeTable<'_>>, Refused> {
+    bearable(text.len())?;
+    DeTable::parse(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        refused(place(text, at), String::new(), ConfigProblem::Syntax(error.message().to_owned()))
+    })
+}
+
+fn bearable(bytes: usize) -> Result<(), Refused> {
+    match bytes {
+        0..=TEXT_BYTES_MAX => Ok(()),
+        _ => Err(unreadable(format!("the text is too long; allowed are {TEXT_BYTES_MAX} bytes"))),
+    }
+}
+
+fn unreadable(why: String) -> Refused {
+    refused((0, 0), String::new(), ConfigProblem::Unreadable(why))
+}
+
+fn refused((line, column): (usize, usize), field: String, problem: ConfigProblem) -> Refused {
+    ConfigTextError { file: None, line, column, field, problem }
+}
+
+/// Line and column of a byte.
+fn place(text: &str, at: usize) -> (usize, usize) {
     // What is missing at the very end is missing in the last line.
-    (before + 1).min(text.lines().count().max(1))
+    let end = text.strip_suffix('\n').unwrap_or(text).len();
+    let before = &text[..text.floor_char_boundary(at.min(end))];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
 /// A table whose fields are all known.
@@ -31,7 +74,7 @@ pub(super) struct Section<'a> {
     text: &'a str,
     path: String,
     table: &'a DeTable<'a>,
-    line: usize,
+    place: (usize, usize),
 }
 
 impl<'a> Section<'a> {
@@ -41,7 +84,7 @@ impl<'a> Section<'a> {
         table: &'a DeTable<'a>,
         known: &'static [&'static str],
     ) -> Result<Self, Refused> {
-        let section = Self { text, path, table, line: 1 };
+        let section = Self { text, path, table, place: (1, 1) };
         let stranger = table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
         // Tables are sorted by name; the reader of the error goes from the top.
         match stranger.min_by_key(|key| key.span().start) {
@@ -49,11 +92,7 @@ impl<'a> Section<'a> {
             Some(key) => {
                 let name = key.get_ref().as_ref();
                 let problem = ConfigProblem::Unknown { nearest: nearest(&section.path, name), known };
-                Err(ConfigTextError {
-                    line: line(text, key.span().start),
-                    field: shortened(&section.path_of(name)),
-                    problem,
-                })
+                Err(refused(place(text, key.span().start), shortened(&section.path_of(name)), problem))
             }
         }
     }
@@ -84,7 +123,7 @@ impl<'a> Section<'a> {
         read: impl FnOnce(&Field<'a>) -> Result<T, Refused>,
     ) -> Result<T, Refused> {
         let field = self.path_of(name);
-        let missing = ConfigTextError { line: self.line, field, problem: ConfigProblem::Missing };
+        let missing = refused(self.place, field, ConfigProblem::Missing);
         self.read(name, read)?.ok_or(missing)
     }
 
@@ -111,7 +150,7 @@ impl<'a> Field<'a> {
     pub(super) fn refused(&self, allowed: impl Into<String>) -> Refused {
         let value = shortened(self.text.get(self.span.clone()).unwrap_or_default());
         let problem = ConfigProblem::Value { value, allowed: allowed.into() };
-        ConfigTextError { line: line(self.text, self.span.start), field: self.path.clone(), problem }
+        refused(place(self.text, self.span.start), self.path.clone(), problem)
     }
 
     pub(super) fn word(&self) -> Option<&'a str> {
@@ -181,7 +220,7 @@ impl<'a> Field<'a> {
     ) -> Result<Section<'a>, Refused> {
         let table = self.value.as_table().ok_or_else(|| self.refused(allowed))?;
         let section = Section::open(self.text, self.path.clone(), table, known)?;
-        Ok(Section { line: line(self.text, self.span.start), ..section })
+        Ok(Section { place: place(self.text, self.span.start), ..section })
     }
 }
 
