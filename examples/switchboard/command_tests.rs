@@ -234,12 +234,12 @@ fn recordings_are_played_one_after_the_other_in_each_round() {
     assert!(told.summary.contains(&rich) && told.summary.contains(&simple), "{}", told.summary);
 }
 
-/// Events of the first 0.2 seconds, at twice the speed.
+/// Events of the first 2.9 seconds, at twenty times the speed: the last of them is at 2.86.
 #[test]
 fn a_paced_replay_takes_its_time_and_stops_where_it_should() {
     let start = Instant::now();
-    let told = run_with("--speed 2 --until 0.2");
-    assert!(start.elapsed() >= Duration::from_millis(90), "{:?}", start.elapsed());
+    let told = run_with("--speed 20 --until 2.9");
+    assert!(start.elapsed() >= Duration::from_millis(143), "{:?}", start.elapsed());
     assert!(told.summary.starts_with("the recording that comes with it (stopped)\n"), "{}", told.summary);
     assert_eq!(told.troubles, [""; 0]);
     let whole = run_with("--until 100000");
