@@ -7,7 +7,7 @@ mod common;
 use common::*;
 use stasis_bus::{
     Bus, Dispatch, EndReason, Forward, Handled, MessageType, Overflow, ShutdownError, SubscribeError,
-    Subscription, Topic,
+    Subscription, ThreadInfo, ThreadKind, Topic,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -575,4 +575,24 @@ fn g11_a_quiet_bus_holds_no_dead_value() {
             eventually(|| Arc::strong_count(&value) == 1);
         }
     }
+}
+
+/// Nothing is left to do, and one thread is slow to come, as on a machine with too much to do: the deadline is not over.
+#[test]
+fn g11_a_thread_that_is_slow_is_joined_within_the_deadline() {
+    let _watched = watched();
+    let hook = |thread: &ThreadInfo| {
+        if matches!(thread.kind, ThreadKind::Worker(1)) {
+            thread::sleep(Duration::from_millis(700));
+        }
+    };
+    let bus = Bus::builder().workers(2..=2).on_thread_start(hook).build().unwrap();
+    let kind = bus.message_type::<u64>("number").unwrap();
+    let topic = bus.topic("t").unwrap();
+    let (listener, log) = note_numbers(topic.subscription("l").accept(&kind), Dispatch::Pool, &kind);
+    topic.publish(kind.message(1));
+    log.await_len(1);
+    end(&bus);
+    assert_eq!(log.all(), [Some(1), None]);
+    drop(listener);
 }

@@ -180,8 +180,8 @@ fn end(exchange: &Arc<Exchange>, deadline: Deadline) -> ShutdownReport {
     wait_for_finals(exchange, &members, deadline.extended(FAREWELL));
     note_unfinished(&members, &mut late);
     exchange.drop_forwards();
-    // Their own time: one that is stuck has used up the others'.
-    let leaving = Deadline::after(Some(FAREWELL));
+    // One that is stuck has used up the time: the others have theirs.
+    let leaving = deadline.extended(FAREWELL);
     let mut threads_left = exchange.pool.stop(leaving);
     threads_left.extend(stop_dedicated(exchange, &late, leaving));
     ShutdownReport { ended: members.len(), stragglers: late, threads_left }
