@@ -13,7 +13,9 @@ use stasis_bus::{
     SubscriptionStats, Topic,
 };
 use std::fmt;
+use std::io::{self, Write as _};
 use std::panic;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::thread;
@@ -448,7 +450,7 @@ fn keep_quiet_about_what_is_on_purpose() {
 fn until(args: &[String]) -> Option<Until> {
     match args {
         [] => Some(Until::Deliveries(10_000_000)),
-        [number] => number.parse().ok().map(Until::Deliveries),
+        [number] => number.parse().ok().filter(|number| *number > 0).map(Until::Deliveries),
         [option, seconds] if option == "--seconds" => {
             let seconds = seconds.parse().ok().filter(|seconds| (1..=86_400).contains(seconds))?;
             Some(Until::Time(Instant::now() + Duration::from_secs(seconds)))
@@ -458,13 +460,17 @@ fn until(args: &[String]) -> Option<Until> {
 }
 
 #[allow(dead_code, reason = "the test that includes this file has its own")]
-fn main() -> std::process::ExitCode {
+fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let Some(until) = until(&args) else {
-        eprintln!("usage: stress [DELIVERIES | --seconds N], N from 1 to 86400");
-        return std::process::ExitCode::from(2);
+        eprintln!("stress: {:?} is not allowed", args.join(" "));
+        eprintln!("usage: stress [DELIVERIES | --seconds N], DELIVERIES at least 1, N from 1 to 86400");
+        return ExitCode::from(2);
     };
     let outcome = run(until);
-    println!("{outcome}");
-    if outcome.is_good() { std::process::ExitCode::SUCCESS } else { std::process::ExitCode::FAILURE }
+    if let Err(error) = writeln!(io::stdout(), "{outcome}") {
+        eprintln!("stress: cannot print: {error}");
+        return ExitCode::FAILURE;
+    }
+    if outcome.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
