@@ -81,12 +81,13 @@ impl Mailbox {
                     return After::Ended;
                 }
                 _ if found > 0 => {
-                    // After a thin batch nothing waits, as a rule, and the run ends by itself.
-                    let is_full = stopped.is_none();
-                    let late = is_full && {
-                        let lap = pace.lap(&self.clock, &mut work.group);
-                        began = self.note_group(&lap, began);
-                        lap.run >= budget.nanoseconds
+                    let late = match stopped {
+                        None => {
+                            let lap = pace.lap(&self.clock, &mut work.group);
+                            began = self.note_group(&lap, began);
+                            lap.run >= budget.nanoseconds
+                        }
+                        Some(_) => self.is_late(&budget),
                     };
                     if late || handled >= budget.messages {
                         return After::Again;
@@ -112,6 +113,12 @@ impl Mailbox {
                 _ => {}
             }
         }
+    }
+
+    /// After a thin batch. As a rule nothing waits then, and the run ends by itself; but while a slow handler writes one
+    /// thin batch, the next one comes. The coarse clock will do for that.
+    fn is_late(&self, budget: &Budget) -> bool {
+        budget.now > 0 && self.coarse_now().saturating_sub(budget.now) >= budget.nanoseconds
     }
 
     /// Takes out what is there, until the batch is full (then: `None`) or the ring says that there is no more.
