@@ -275,6 +275,18 @@ fn g7_dropped_async_publish_is_counted_and_told() {
 }
 
 #[test]
+fn an_async_publish_that_nobody_takes_counts_as_unused() {
+    let _watched = watched();
+    let room = Room::full(1);
+    let mut future = room.publish(1);
+    assert!(poll(&mut future, &Arc::new(Bell::default())).is_pending());
+    drop(future);
+    let stats = room.bus.stats();
+    let kind = stats.message_types.iter().find(|row| row.name == "number").unwrap();
+    assert_eq!((stats.totals.unrouted, kind.unused), (1, 1));
+}
+
+#[test]
 fn g7_async_publish_is_released_by_the_end() {
     let _watched = watched();
     for by_shutdown in [false, true] {

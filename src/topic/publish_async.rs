@@ -14,7 +14,7 @@ use super::walk::{Fanout, Walk};
 use super::{Report, Topic};
 use crate::dispatch::frames;
 use crate::mailbox::{Mailbox, Offer, Overflow, Patience};
-use crate::message::Message;
+use crate::message::{Event, Message};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 use std::fmt;
@@ -188,6 +188,7 @@ impl Waiting {
         }
         if !self.rest.report.reached() {
             walk.count_unrouted(1);
+            self.rest.message.kind().count(Event::Unused);
         }
         self.rest.report
     }
