@@ -247,6 +247,8 @@ mod refused {
             other.publish(kind.message(2));
             handled.len() == 1
         });
+        let is_told = || bus.diagnose().to_string().contains("refused to start");
+        assert_eq!([is_told(), is_told()], [true, false], "once, and not for ever");
         drop((all, wakes));
         end(&bus);
     }

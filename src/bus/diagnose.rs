@@ -28,6 +28,7 @@ impl Default for History {
 struct Looks {
     subscriptions: HashMap<u64, Seen>,
     totals: Totals,
+    threads_refused: usize,
     /// On the bus's clock.
     at: u64,
 }
@@ -77,8 +78,9 @@ impl Bus {
             findings.extend(look.finding());
             seen.insert(row.id, look.seen());
         }
-        findings.extend(of_the_bus(&stats, &looks.totals));
-        *looks = Looks { subscriptions: seen, totals: stats.totals.clone(), at: now };
+        findings.extend(of_the_bus(&stats, &looks));
+        let totals = stats.totals.clone();
+        *looks = Looks { subscriptions: seen, totals, threads_refused: stats.threads_refused, at: now };
         drop(looks);
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         Diagnosis { findings, summary: summary(&stats) }
@@ -198,7 +200,8 @@ fn severity(trouble: &Trouble) -> Severity {
     }
 }
 
-fn of_the_bus(stats: &BusStats, before: &Totals) -> Option<Finding> {
+fn of_the_bus(stats: &BusStats, last: &Looks) -> Option<Finding> {
+    let before = &last.totals;
     // Another monitor's figures may be newer than ours: then there is nothing new.
     let (now, was) = (&stats.totals.refused, &before.refused);
     let refused = Refused {
@@ -209,7 +212,7 @@ fn of_the_bus(stats: &BusStats, before: &Totals) -> Option<Finding> {
     };
     let unrouted = stats.totals.unrouted.saturating_sub(before.unrouted);
     let circles = stats.totals.circles.saturating_sub(before.circles);
-    let refused_threads = stats.threads_refused as u64;
+    let refused_threads = stats.threads_refused.saturating_sub(last.threads_refused) as u64;
     let troubles: Vec<Trouble> = [
         no_worker_free(stats),
         (refused_threads > 0).then_some(Trouble::ThreadsRefused(refused_threads)),

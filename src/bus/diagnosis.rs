@@ -125,7 +125,7 @@ pub enum Trouble {
     Unrouted(u64),
     /// Publishes that were refused as a whole since the last look.
     Refused(Refused),
-    /// Threads that the system refused to start.
+    /// Threads that the system refused to start since the last look.
     ThreadsRefused(u64),
     /// Waits that were not begun since the last look, as they would have closed a circle.
     Circles(u64),
