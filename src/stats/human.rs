@@ -33,7 +33,7 @@ pub(crate) fn time(time: Duration) -> String {
     format!("{} {unit}", text.strip_suffix(".0").unwrap_or(&text))
 }
 
-/// `1,536 B`, `12 KiB`, `3.4 MiB`.
+/// `1,536 B`, `12 KiB`, `3,481 KiB`: at least two digits, rounded down.
 pub(crate) fn bytes(number: u64) -> String {
     let units = [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     match units.iter().find(|(_, size)| number >= 10 * size) {
