@@ -138,7 +138,8 @@ impl Look<'_> {
     fn behind(&self) -> Option<Trouble> {
         let row = self.row;
         let is_late = row.oldest.is_some_and(|oldest| oldest >= LATE);
-        let is_deep = row.congested || (row.depth > 0 && row.depth >= row.capacity / 2);
+        // A mailbox for one or two messages is full as a rule: there only the time tells.
+        let is_deep = row.capacity > 3 && (row.congested || row.depth >= row.capacity / 2);
         let (trend, since) = self.trend();
         let time = Duration::from_nanos(self.now.saturating_sub(since));
         (row.depth > 0 && (is_late || is_deep)).then_some(Trouble::Behind { depth: row.depth, trend, time })

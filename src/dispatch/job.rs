@@ -24,6 +24,12 @@ impl Budget {
     /// For a publisher, or a user's thread in manual mode.
     pub(crate) const CALLER: Self = Self { messages: u32::MAX, nanoseconds: u64::MAX, linger: false, now: 0 };
 
+    /// Whether others wait for this thread, and somebody has looked at the clock.
+    #[inline]
+    pub(crate) fn is_shared(&self) -> bool {
+        self.nanoseconds < u64::MAX && self.now > 0
+    }
+
     /// The same, for a run that begins now.
     pub(crate) fn at(self, now: u64) -> Self {
         Self { now, ..self }

@@ -115,12 +115,6 @@ impl Mailbox {
         }
     }
 
-    /// After a thin batch. As a rule nothing waits then, and the run ends by itself; but while a slow handler writes one
-    /// thin batch, the next one comes. The coarse clock will do for that.
-    fn is_late(&self, budget: &Budget) -> bool {
-        budget.now > 0 && self.coarse_now().saturating_sub(budget.now) >= budget.nanoseconds
-    }
-
     /// Takes out what is there, until the batch is full (then: `None`) or the ring says that there is no more.
     fn collect(&self, batcher: &mut Batcher) -> Option<Taken> {
         let mut group = Group::default();

@@ -69,13 +69,17 @@ impl Mailbox {
             match taken {
                 Taken::Some { first, missed } => {
                     let is_full = group.len() == self.ring.group_of(most);
+                    let is_first = handled == 0;
                     handled = handled.saturating_add(group.len() as u32);
                     self.deliver(work, &mut group, first, missed);
                     // After a thin group nothing waits, as a rule, and the run ends by itself.
-                    let late = is_full && {
-                        let lap = pace.lap(&self.clock, &mut work.group);
-                        began = self.note_group(&lap, began);
-                        lap.run >= budget.nanoseconds
+                    let late = match is_full {
+                        true => {
+                            let lap = pace.lap(&self.clock, &mut work.group);
+                            began = self.note_group(&lap, began);
+                            lap.run >= budget.nanoseconds
+                        }
+                        false => !is_first && self.is_late(&budget),
                     };
                     if late || handled >= budget.messages {
                         return After::Again;
@@ -109,6 +113,13 @@ impl Mailbox {
         if let Overflow::Block(_) = self.overflow {
             self.room.wake(head);
         }
+    }
+
+    /// After a thin group. As a rule nothing waits then, and the run ends by itself; but while a slow handler has one
+    /// message, the next one comes. The coarse clock will do for that.
+    #[inline]
+    pub(super) fn is_late(&self, budget: &Budget) -> bool {
+        budget.is_shared() && self.coarse_now().saturating_sub(budget.now) >= budget.nanoseconds
     }
 
     /// Hands a group to the handler; one fence around all calls, resumed behind a handler that panicked.

@@ -78,23 +78,20 @@ impl<'w> Batch<'w> {
             evicted: Vec::new(),
         };
         for message in messages {
-            match walk.refusal(&message) {
-                None => {
-                    batch.items.push(Item { message: ManuallyDrop::new(message), unshared: 1, accepted: 0 })
-                }
-                Some(refusal @ Refusal::Declined) => {
-                    walk.refuse(refusal);
-                    batch.report.declined += 1;
-                }
-                Some(refusal @ Refusal::ForeignType) => {
-                    walk.refuse(refusal);
-                    batch.report.foreign += 1;
-                }
-                Some(whole) => batch.report.refusal = Some(whole),
+            let Some(refusal) = walk.refusal(&message) else {
+                batch.items.push(Item { message: ManuallyDrop::new(message), unshared: 1, accepted: 0 });
+                continue;
+            };
+            walk.refuse(refusal);
+            match refusal {
+                Refusal::Declined => batch.report.declined += 1,
+                Refusal::ForeignType => batch.report.foreign += 1,
+                whole => batch.report.refusal = Some(whole),
             }
         }
         if let Some(refusal) = batch.report.refusal {
-            walk.refuse(refusal);
+            // The bus may have ended in the middle.
+            batch.items.iter().for_each(|_| _ = walk.refuse(refusal));
             batch.release();
         }
         batch.report.messages = batch.items.len() as u64;
