@@ -527,38 +527,3 @@ fn g11_a_batch_handler_that_is_stuck_is_named() {
     stuck.join().unwrap();
     assert_eq!(stuck.stats().missed, 20);
 }
-
-#[test]
-fn g9_a_slow_handler_of_thin_batches_gives_its_worker_away() {
-    let _watched = watched();
-    let bus = Bus::builder().workers(1..=1).build().unwrap();
-    let kind = bus.message_type::<u64>("number").unwrap();
-    let (own, others) = (bus.topic("own").unwrap(), bus.topic("others").unwrap());
-    let (calls, until_other) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let (counted, noted) = (calls.clone(), until_other.clone());
-    let other = others.subscription("other").accept(&kind).start(move |delivery| {
-        if !delivery.is_final() {
-            noted.store(counted.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-    });
-    let (other, next, number) = (other.unwrap(), own.clone(), kind.clone());
-    let slow = own.subscription("slow").accept(&kind).start_batch(move |batch| {
-        let call = calls.fetch_add(1, Ordering::Relaxed);
-        if batch.is_final() || call >= 60 {
-            return;
-        }
-        if call == 0 {
-            others.publish(number.message(0));
-        }
-        // Longer than a turn; and there is always one more.
-        thread::sleep(Duration::from_millis(5));
-        next.publish(number.message(call));
-    });
-    let slow = slow.unwrap();
-    own.publish(kind.message(0));
-    eventually(|| until_other.load(Ordering::Relaxed) > 0);
-    assert!(until_other.load(Ordering::Relaxed) < 30, "{}", until_other.load(Ordering::Relaxed));
-    slow.unsubscribe_and_join().unwrap();
-    other.unsubscribe_and_join().unwrap();
-    end(&bus);
-}
