@@ -193,7 +193,7 @@ impl Subscription {
     /// ```
     pub fn publish_sync(&self, message: Message, timeout: Option<Duration>) -> Result<Handled, WaitError> {
         let _waiting = self.begin_waiting()?;
-        let expected = self.member.wants(&message);
+        let (stood, expected) = (self.is_subscribed(), self.member.wants(&message));
         if expected {
             self.hand_over()?;
         }
@@ -203,7 +203,9 @@ impl Subscription {
             return Ok(Handled::Refused);
         }
         if !was_taken(&receipt) {
-            return Ok(if self.is_subscribed() { Handled::Filtered } else { Handled::Gone });
+            // What it did not want when it stood was filtered, also if a handler of this very publish has ended it.
+            let filtered = (stood && !expected) || self.is_subscribed();
+            return Ok(if filtered { Handled::Filtered } else { Handled::Gone });
         }
         if !expected {
             // The filter has changed meanwhile.
