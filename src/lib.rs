@@ -46,8 +46,8 @@ pub use mailbox::{ConflateKey, Crossing, Dispatch, Filter, Grow, Key, OnPanic, O
 #[cfg(feature = "json")]
 pub use message::JsonSanitizer;
 pub use message::{
-    AmiEvent, Change, EndReason, Formatters, Message, MessageBuilder, MessageType, Origin,
-    SubscriptionChange, Timestamp, TypeInfo,
+    AmiEvent, CacheClear, CacheUpdate, Change, EndReason, Formatters, Message, MessageBuilder, MessageType,
+    Origin, SnapshotEnd, SubscriptionChange, Timestamp, TypeInfo,
 };
 pub use stats::{
     Blocked, Bucket, BusStats, Lost, MessageTypeStats, PoolStats, Refused, Rows, SubscriptionState,

@@ -12,7 +12,8 @@ use crate::dispatch::wait::{SPIN_MICROS_ALLOWED, Wait};
 use crate::error::{ConfigError, Error, check_name};
 use crate::mailbox::Overflow;
 use crate::mailbox::policy::{CAPACITY_ALLOWED, Defaults};
-use crate::message::SubscriptionChange;
+use crate::message::update::CacheTypes;
+use crate::message::{CONTROL_TYPES, CacheClear, CacheUpdate, SnapshotEnd, SubscriptionChange};
 use crate::sync::Arc;
 use crate::sync::time::Clock;
 use crate::topic::exchange::Exchange;
@@ -220,7 +221,12 @@ impl BusBuilder {
         });
         let types = Arc::new(Types::new(id, clock.clone(), fence.clone(), self.declined, &self.node));
         let changes = types.declare(SubscriptionChange::draft())?;
-        let exchange = Exchange::new(id, pool, clock, fence, changes, self.defaults);
+        let cached = CacheTypes {
+            updates: types.declare(CacheUpdate::draft())?,
+            clears: types.declare(CacheClear::draft())?,
+            snapshot_ends: types.declare(SnapshotEnd::draft())?,
+        };
+        let exchange = Exchange::new(id, pool, clock, fence, changes, cached, self.defaults);
         let shutdown = Arc::new(Shutdown::new(exchange.clone(), types.clone()));
         Ok(Bus::of(Arc::new(Inner { exchange, types, shutdown, history: History::default() })))
     }
@@ -261,9 +267,9 @@ impl BusBuilder {
         for name in &self.declined {
             good_name("decline", name)?;
         }
-        match self.declined.contains(SubscriptionChange::TYPE_NAME) {
-            true => Err(ConfigError::DeclinedControl { name: SubscriptionChange::TYPE_NAME.to_owned() }),
-            false => Ok(()),
+        match CONTROL_TYPES.iter().find(|name| self.declined.contains(**name)) {
+            Some(name) => Err(ConfigError::DeclinedControl { name: (*name).to_owned() }),
+            None => Ok(()),
         }
     }
 }

@@ -180,6 +180,25 @@ impl Bus {
         &self.exchange().changes
     }
 
+    /// The control type in which caches tell of their entries.
+    pub fn cache_updates(&self) -> &MessageType<crate::CacheUpdate> {
+        &self.exchange().cached.updates
+    }
+
+    /// The control type that ends a snapshot.
+    pub fn snapshot_ends(&self) -> &MessageType<crate::SnapshotEnd> {
+        &self.exchange().cached.snapshot_ends
+    }
+
+    /// A message that takes the entry of `state` out of every cache that hears it, when it is published where states of
+    /// that entry are: the entry of the same type, id and origin.
+    ///
+    /// What is not in a cache is not missed: then nothing is announced.
+    pub fn clear(&self, state: &Message) -> Message {
+        let clear = crate::CacheClear::new(state.clone());
+        self.exchange().cached.clears.message(clear)
+    }
+
     /// The origin that stands for that node; the same name gives the same origin, and none is forgotten before the bus
     /// ends.
     ///

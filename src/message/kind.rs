@@ -323,6 +323,12 @@ impl<T: Send + Sync + 'static> MessageType<T> {
         // SAFETY: `MessageType<T>` is made for kinds of `T` only (`finish`, `cast`).
         unsafe { message.read(&self.kind) }
     }
+
+    /// The same to be changed, while nobody else has the message.
+    pub(crate) fn read_mut<'a>(&self, message: &'a mut Message) -> Option<&'a mut T> {
+        // SAFETY: as in `read`.
+        unsafe { message.read_mut(&self.kind) }
+    }
 }
 
 /// A message in the making. See [`MessageType::build`].

@@ -11,6 +11,7 @@
 //! | [`event`] | the form that goes to another node and is read there |
 //! | [`sanitizer`] | what one consumer of JSON does not get to see |
 //! | [`change`] | the control message that tells of a subscription's beginning and end |
+//! | [`update`] | the control messages of caches |
 
 pub(crate) mod ami;
 pub(crate) mod change;
@@ -23,6 +24,7 @@ pub(crate) mod packet;
 #[cfg(feature = "json")]
 mod sanitizer;
 mod tally;
+pub(crate) mod update;
 
 pub use ami::AmiEvent;
 pub use change::{Change, EndReason, SubscriptionChange};
@@ -32,9 +34,19 @@ pub use packet::Message;
 #[cfg(feature = "json")]
 pub use sanitizer::JsonSanitizer;
 pub(crate) use tally::Event;
+pub use update::{CacheClear, CacheUpdate, SnapshotEnd};
+
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The names of the bus's own types, which cannot be declined.
+pub(crate) const CONTROL_TYPES: [&str; 4] = [
+    SubscriptionChange::TYPE_NAME,
+    CacheUpdate::TYPE_NAME,
+    CacheClear::TYPE_NAME,
+    SnapshotEnd::TYPE_NAME,
+];
 
 /// The node whose state a message speaks of: 4 bytes, interned by the bus that made it.
 ///

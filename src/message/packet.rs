@@ -164,6 +164,23 @@ impl Message {
         Some(unsafe { &self.0.cast::<Packet<T>>().as_ref().value })
     }
 
+    /// The value to be changed, if the message is the only reference.
+    ///
+    /// # Safety
+    ///
+    /// As [`read`](Self::read).
+    pub(super) unsafe fn read_mut<T>(&mut self, kind: &Kind) -> Option<&mut T> {
+        // ORDERING(message.refs): Acquire; pairs with the Release of those that gave theirs back. If ours is the only
+        // reference, nobody can make another meanwhile.
+        let alone = self.header().refs.load(Ordering::Acquire) == 1;
+        // SAFETY: as the caller says.
+        if !alone || unsafe { self.read::<T>(kind) }.is_none() {
+            return None;
+        }
+        // SAFETY: just looked at; `&mut self` is the only reference to the block.
+        Some(unsafe { &mut self.0.cast::<Packet<T>>().as_mut().value })
+    }
+
     /// The name of its type.
     pub fn type_name(&self) -> &str {
         self.kind().name()

@@ -9,6 +9,7 @@ use crate::dispatch::fence::Fence;
 use crate::dispatch::frames;
 use crate::dispatch::pool::Pool;
 use crate::mailbox::policy::Defaults;
+use crate::message::update::CacheTypes;
 use crate::message::{MessageType, SubscriptionChange};
 use crate::stats::{Histogram, Totals};
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -49,6 +50,7 @@ pub(crate) struct Exchange {
     pub(crate) clock: Arc<Clock>,
     pub(crate) fence: Arc<Fence>,
     pub(crate) changes: MessageType<SubscriptionChange>,
+    pub(crate) cached: CacheTypes,
     pub(crate) defaults: Defaults,
     pub(crate) nested_too_deep: AtomicU64,
     /// How long publishes take, inline and Serial handlers included.
@@ -70,6 +72,7 @@ impl Exchange {
         clock: Arc<Clock>,
         fence: Arc<Fence>,
         changes: MessageType<SubscriptionChange>,
+        cached: CacheTypes,
         defaults: Defaults,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -79,6 +82,7 @@ impl Exchange {
             clock,
             fence,
             changes,
+            cached,
             defaults,
             nested_too_deep: AtomicU64::new(0),
             publishes: Histogram::new(),

@@ -9,7 +9,7 @@ use crate::dispatch::run_queue::SEATS_MAX;
 use crate::dispatch::wait::{SPIN_MICROS_ALLOWED, Wait};
 use crate::error::{ConfigTextError, Error};
 use crate::mailbox::{Grow, Overflow, policy};
-use crate::message::SubscriptionChange;
+use crate::message::CONTROL_TYPES;
 use reader::{Field, Section};
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -153,7 +153,7 @@ impl BusConfig {
 
 fn type_names(field: &Field<'_>) -> Result<Vec<String>, ConfigTextError> {
     let one = |item: Field<'_>| match item.name()? {
-        name if name == SubscriptionChange::TYPE_NAME => {
+        name if CONTROL_TYPES.contains(&name.as_str()) => {
             Err(item.refused("names of types that are not the bus's own"))
         }
         name => Ok(name),
