@@ -124,7 +124,7 @@ impl Shutdown {
             // No thread to be had: begin the end, and leave it at that.
             exchange.enter_phase(Phase::Over);
             end_all(&exchange.members());
-            exchange.drop_forwards();
+            exchange.drop_kept();
             exchange.pool.stop(Deadline::after(Some(Duration::ZERO)));
             self.types.close();
             exchange.pool.threads().close();
@@ -179,7 +179,7 @@ fn end(exchange: &Arc<Exchange>, deadline: Deadline) -> ShutdownReport {
     end_all(&members);
     wait_for_finals(exchange, &members, deadline.extended(FAREWELL));
     note_unfinished(&members, &mut late);
-    exchange.drop_forwards();
+    exchange.drop_kept();
     // One that is stuck has used up the time: the others have theirs.
     let leaving = deadline.extended(FAREWELL);
     let mut threads_left = exchange.pool.stop(leaving);

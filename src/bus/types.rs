@@ -7,7 +7,7 @@ use crate::error::{TypeError, check_name};
 use crate::message::JsonSanitizer;
 use crate::message::home;
 use crate::message::kind::{Draft, Environment, Foreign, Kind, TellPanic};
-use crate::message::{AmiEvent, Message, MessageType, Origin, TypeInfo};
+use crate::message::{AmiEvent, CONTROL_TYPES, Message, MessageType, Origin, TypeInfo};
 use crate::stats::{MessageTypeStats, Rows};
 use crate::sync::time::Clock;
 use crate::sync::{Arc, Mutex};
@@ -105,7 +105,9 @@ impl Types {
     pub(super) fn stats(&self) -> Rows<MessageTypeStats> {
         let mut kinds: Vec<_> = self.kinds.lock().values().cloned().collect();
         kinds.sort_unstable_by_key(|kind| kind.id());
-        Rows::of(kinds.iter().map(|kind| stats_of(kind)))
+        // The bus's own types come up once there was a message of them.
+        let shown = |row: &MessageTypeStats| row.made > 0 || !CONTROL_TYPES.contains(&row.name.as_str());
+        Rows::of(kinds.iter().map(|kind| stats_of(kind)).filter(shown))
     }
 
     pub(super) fn origin(&self, node: &str) -> Origin {

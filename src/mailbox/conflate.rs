@@ -111,11 +111,23 @@ impl Mailbox {
         // SAFETY: the reference is ours until it is in, and not dropped here.
         let entry = ManuallyDrop::new(unsafe { Entry::from_word(word) });
         let Some(key) = self.key_of(&lane.by, entry.message()) else { return self.refuse(Loss::Refused) };
+        let mut replaced = Vec::new();
+        self.offer_keyed(lane, word, key, &mut replaced)
+    }
+
+    /// The same with the key. What was replaced goes to `replaced`: dropping it is foreign code.
+    pub(super) fn offer_keyed(
+        &self,
+        lane: &Lane,
+        word: NonZeroUsize,
+        key: Option<Key>,
+        replaced: &mut Vec<Entry>,
+    ) -> Offer {
         match self.put(lane, key, word) {
             Put::Pushed { turn, index, high } => self.accepted_at(index, turn, false, high),
             Put::InsteadOf(old) => {
-                // SAFETY: taken out of its slot, so it is ours alone. No turn came with it, and nobody waits for us.
-                drop(unsafe { Entry::from_word(old) });
+                // SAFETY: taken out of its slot, so it is ours alone.
+                replaced.push(unsafe { Entry::from_word(old) });
                 Offer::Accepted { turn: false, over_capacity: false, crossed: false }
             }
             Put::Closed => self.came_late(),

@@ -4,7 +4,7 @@ use super::entry::Entry;
 use super::losses::Loss;
 use super::marks::Crossing;
 use super::room::{Attempt, NoRoom};
-use super::{Consumer, Grow, Mailbox, OVERFLOWED, Overflow};
+use super::{Consumer, Grow, Key, Mailbox, OVERFLOWED, Overflow};
 use crate::dispatch::fence::PanicPlace;
 use crate::dispatch::job::{Budget, Ready, Soon};
 use crate::dispatch::{frames, pool::Pool, waits};
@@ -196,6 +196,21 @@ impl Mailbox {
                 patience.in_vain = true;
                 self.refuse(Loss::TimedOut)
             }
+        }
+    }
+
+    /// Offers one reference under a lock of the caller's: never waits, and runs no foreign code. A mailbox with `Block`
+    /// takes it beyond its capacity; one with `Conflate` knows it by `key`.
+    pub(crate) fn offer_ordered(
+        &self,
+        word: NonZeroUsize,
+        key: &dyn Fn() -> Key,
+        evicted: &mut Vec<Entry>,
+    ) -> Offer {
+        match (&self.lane, &self.overflow) {
+            (Some(lane), _) => self.offer_keyed(lane, word, Some(key()), evicted),
+            (None, Overflow::Block(_)) => self.offer_beyond(word),
+            (None, _) => self.offer(word, evicted),
         }
     }
 

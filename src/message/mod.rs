@@ -36,17 +36,12 @@ pub use sanitizer::JsonSanitizer;
 pub(crate) use tally::Event;
 pub use update::{CacheClear, CacheUpdate, SnapshotEnd};
 
-
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The names of the bus's own types, which cannot be declined.
-pub(crate) const CONTROL_TYPES: [&str; 4] = [
-    SubscriptionChange::TYPE_NAME,
-    CacheUpdate::TYPE_NAME,
-    CacheClear::TYPE_NAME,
-    SnapshotEnd::TYPE_NAME,
-];
+pub(crate) const CONTROL_TYPES: [&str; 4] =
+    [SubscriptionChange::TYPE_NAME, CacheUpdate::TYPE_NAME, CacheClear::TYPE_NAME, SnapshotEnd::TYPE_NAME];
 
 /// The node whose state a message speaks of: 4 bytes, interned by the bus that made it.
 ///

@@ -1,6 +1,6 @@
 //! The messages of one `publish_batch`, handed out mailbox by mailbox.
 //!
-//! As [one publish](super::walk), over all topics collected: first every mailbox that never waits gets all messages,
+//! As [one publish](super::walk), over all topics collected: first caches hear all messages; then every mailbox that never waits gets all messages,
 //! in their order and with as few claims as there is room for; then mailboxes that may wait; then wake-ups, inline
 //! handlers message by message, Serial mailboxes. Filters are asked and references counted before the first claim. What
 //! a claim of several cannot decide (a full ring, a spill, the oldest to be taken out, a wait) is decided for one
@@ -9,11 +9,11 @@
 //! Consumers of a long batch are told before the end of it, so that they empty their rings while it fills them.
 
 use super::collect::{Reached, collect, give_scratch, take_scratch};
+use super::errands::Errands;
 use super::subscribers::Route;
-use super::turns::Turns;
 use super::walk::Walk;
-use super::{BatchReport, Refusal, Topic};
-use crate::mailbox::{Entry, Mailbox, Offer, Patience, Several};
+use super::{BatchReport, Refusal, Report, Topic};
+use crate::mailbox::{Mailbox, Offer, Patience, Several};
 use crate::message::{Event, Message};
 use crate::queue::CLAIM_MAX;
 use crate::sync::Arc;
@@ -26,6 +26,7 @@ struct Item {
     message: ManuallyDrop<Message>,
     unshared: u32,
     accepted: u32,
+    cached: u32,
 }
 
 /// A batch being handed out.
@@ -33,9 +34,7 @@ pub(super) struct Batch<'w> {
     walk: &'w Walk<'w>,
     items: Vec<Item>,
     report: BatchReport,
-    turns: Turns,
-    /// Taken out of full mailboxes; dropped at the end.
-    evicted: Vec<Entry>,
+    errands: Errands,
 }
 
 /// What the lists collected have in common.
@@ -43,16 +42,19 @@ struct Audience {
     routes: usize,
     /// No filters: the messages need not be looked at again.
     is_plain: bool,
+    has_taps: bool,
     has_inline: bool,
     has_waiting: bool,
 }
 
 impl Audience {
     fn of(reached: &[Reached]) -> Self {
-        let mut all = Self { routes: 0, is_plain: true, has_inline: false, has_waiting: false };
+        let mut all =
+            Self { routes: 0, is_plain: true, has_taps: false, has_inline: false, has_waiting: false };
         for reached in reached {
             all.routes += reached.list.routes().len();
             all.is_plain &= reached.list.is_open();
+            all.has_taps |= !reached.list.taps().is_empty();
             all.has_inline |= !reached.list.inline().is_empty();
             all.has_waiting |= !reached.list.waiting().is_empty();
         }
@@ -74,12 +76,16 @@ impl<'w> Batch<'w> {
             walk,
             items: Vec::with_capacity(messages.len()),
             report: BatchReport::default(),
-            turns: Turns::default(),
-            evicted: Vec::new(),
+            errands: Errands::default(),
         };
         for message in messages {
             let Some(refusal) = walk.refusal(&message) else {
-                batch.items.push(Item { message: ManuallyDrop::new(message), unshared: 1, accepted: 0 });
+                batch.items.push(Item {
+                    message: ManuallyDrop::new(message),
+                    unshared: 1,
+                    accepted: 0,
+                    cached: 0,
+                });
                 continue;
             };
             walk.refuse(refusal);
@@ -114,6 +120,9 @@ impl<'w> Batch<'w> {
     pub(super) fn deliver(mut self, reached: &[Reached], first: u64) -> BatchReport {
         let audience = Audience::of(reached);
         self.count(reached, &audience);
+        if audience.has_taps {
+            self.tap(reached);
+        }
         for reached in reached {
             reached.list.prompt().iter().for_each(|route| self.offer_all(route, None));
         }
@@ -124,7 +133,10 @@ impl<'w> Batch<'w> {
                 waiting.for_each(|route| self.offer_all(route, Some(&mut patience)));
             }
         }
-        self.turns.flush(&self.walk.topic.exchange);
+        self.errands.flush(&self.walk.topic.exchange);
+        if self.errands.has_more() {
+            self.errands.settle(&self.walk.topic.exchange);
+        }
         if audience.has_inline && self.walk.may_nest() {
             self.call_handlers(reached, first);
         }
@@ -164,7 +176,7 @@ impl<'w> Batch<'w> {
                 self.offer_gathered(&route.mailbox, &gathered, patience.as_deref_mut());
                 gathered.len = 0;
                 // More may come: the consumer can begin.
-                self.turns.flush(&self.walk.topic.exchange);
+                self.errands.flush(&self.walk.topic.exchange);
             }
         }
         self.offer_gathered(&route.mailbox, &gathered, patience);
@@ -198,8 +210,8 @@ impl<'w> Batch<'w> {
     }
 
     fn offer_one(&mut self, mailbox: &Mailbox, word: NonZeroUsize, patience: Option<&mut Patience>) -> Offer {
-        let Some(patience) = patience else { return mailbox.offer(word, &mut self.evicted) };
-        let wake_others = || self.turns.flush(&self.walk.topic.exchange);
+        let Some(patience) = patience else { return mailbox.offer(word, &mut self.errands.evicted) };
+        let wake_others = || self.errands.flush(&self.walk.topic.exchange);
         let offer = mailbox.offer_patiently(word, patience, wake_others);
         if let Offer::Accepted { .. } = offer {
             patience.renew();
@@ -208,29 +220,27 @@ impl<'w> Batch<'w> {
     }
 
     fn note(&mut self, mailbox: &Arc<Mailbox>, place: &[u32], offer: Offer) {
-        match offer {
-            Offer::Accepted { turn, over_capacity, crossed } => {
-                self.accepted(place);
-                self.report.over_capacity += u64::from(over_capacity);
-                self.take_turn(mailbox, turn);
-                if crossed {
-                    self.turns.passed_mark(mailbox);
-                }
-            }
-            Offer::Dropped => self.report.dropped += 1,
-            Offer::Disconnected { turn } => {
-                self.report.dropped += 1;
-                self.take_turn(mailbox, turn);
-            }
-            Offer::Closed { turn } => {
-                self.report.closed += 1;
-                self.take_turn(mailbox, turn);
-            }
+        let mut one = Report::default();
+        if self.errands.note(mailbox, offer, &mut one) {
+            self.taken(place);
+        }
+        self.report.add(&one);
+    }
+
+    /// Caches hear the messages first, in their order.
+    fn tap(&mut self, reached: &[Reached]) {
+        for item in &mut self.items {
+            item.cached = self.walk.tap(reached, &item.message, &mut self.errands);
+            self.report.cached += u64::from(item.cached);
         }
     }
 
     fn accepted(&mut self, places: &[u32]) {
         self.report.accepted += places.len() as u64;
+        self.taken(places);
+    }
+
+    fn taken(&mut self, places: &[u32]) {
         for place in places {
             let item = &mut self.items[*place as usize];
             item.unshared -= 1;
@@ -240,7 +250,7 @@ impl<'w> Batch<'w> {
 
     fn take_turn(&mut self, mailbox: &Arc<Mailbox>, turn: bool) {
         if turn {
-            self.turns.take(mailbox);
+            self.errands.turns.take(mailbox);
         }
     }
 
@@ -254,12 +264,12 @@ impl<'w> Batch<'w> {
     }
 
     fn finish(mut self) -> BatchReport {
-        let unreached = self.items.iter().filter(|item| item.accepted == 0);
+        let unreached = self.items.iter().filter(|item| item.accepted + item.cached == 0);
         self.report.unreached = unreached.map(|item| item.message.kind().count(Event::Unused)).count() as u64;
         if self.report.unreached > 0 {
             self.walk.count_unrouted(self.report.unreached);
         }
-        self.turns.run_serial();
+        self.errands.turns.run_serial();
         // Values go last, when every turn is passed on: their drops may do anything.
         self.release();
         self.report

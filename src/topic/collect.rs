@@ -76,10 +76,34 @@ pub(super) fn collect_owned(first: &TopicCore, messages: u64) -> Vec<Reached> {
     reached
 }
 
+/// Loads every topic reachable from `root` that is not there yet, and counts one message for each: published on `root`,
+/// arrived at the others.
+pub(super) fn collect_also(root: &TopicCore, reached: &mut Vec<Reached>) {
+    let mut visited = None;
+    if !is_new(root, reached, &mut visited) {
+        return;
+    }
+    root.published.fetch_add(1, Ordering::Relaxed);
+    let at = reached.len();
+    reached.push(Reached::load(root));
+    follow_edges(at, reached, visited, |topic| {
+        topic.has_arrived(1);
+        Reached::load(topic)
+    });
+}
+
 fn collect_by(first: Reached, reached: &mut Vec<Reached>, load: impl Fn(&TopicCore) -> Reached) {
-    let mut visited: Option<HashSet<*const TopicCore>> = None;
     reached.push(first);
-    let mut at = 0;
+    follow_edges(0, reached, None, load);
+}
+
+/// From the list at place `at` on.
+fn follow_edges(
+    mut at: usize,
+    reached: &mut Vec<Reached>,
+    mut visited: Option<HashSet<*const TopicCore>>,
+    load: impl Fn(&TopicCore) -> Reached,
+) {
     while at < reached.len() {
         let list: *const Subscribers = Arc::as_ptr(reached[at].list.deref());
         // SAFETY: the guard in `reached[at]` keeps the list where it is, though `reached` may grow.

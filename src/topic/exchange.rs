@@ -1,6 +1,5 @@
 //! What all topics of one bus share.
 
-use super::forward::Standing;
 use super::member::Member;
 use super::members::{Folds, Members};
 use super::registry::Registry;
@@ -58,7 +57,8 @@ pub(crate) struct Exchange {
     pub(crate) counts: Counts,
     topics: Registry,
     members: Members,
-    forwards: Mutex<Vec<Standing>>,
+    /// Detached forwards and the like: what stands until the end.
+    kept: Mutex<Vec<Box<dyn Send>>>,
     /// Threads of dedicated subscriptions, by subscription.
     threads: Mutex<Vec<(u64, thread::JoinHandle<()>)>>,
     /// The facade, for handlers that want the bus.
@@ -89,7 +89,7 @@ impl Exchange {
             counts: Counts::default(),
             topics: Registry::new(),
             members: Members::new(),
-            forwards: Mutex::new(Vec::new()),
+            kept: Mutex::new(Vec::new()),
             threads: Mutex::new(Vec::new()),
             facade: OnceLock::new(),
         })
@@ -150,19 +150,20 @@ impl Exchange {
         self.topics.forget(&gone.name, gone);
     }
 
-    pub(super) fn keep_forward(&self, edge: Standing) {
-        let mut edges = self.forwards.lock();
+    /// Drops `thing` when the bus ends.
+    pub(crate) fn keep_until_end(&self, thing: Box<dyn Send>) {
+        let mut kept = self.kept.lock();
         // After the end nobody would take it away: it goes now, outside the lock.
         if self.is_over() {
-            drop(edges);
-            return drop(edge);
+            drop(kept);
+            return drop(thing);
         }
-        edges.push(edge);
+        kept.push(thing);
     }
 
-    pub(crate) fn drop_forwards(&self) {
-        let edges = std::mem::take(&mut *self.forwards.lock());
-        drop(edges);
+    pub(crate) fn drop_kept(&self) {
+        let kept = std::mem::take(&mut *self.kept.lock());
+        drop(kept);
     }
 
     // ---- subscriptions ---------------------------------------------------------------------------------------

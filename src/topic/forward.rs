@@ -29,7 +29,7 @@ pub struct Forward {
 }
 
 /// An edge that stands; taken away when dropped.
-pub(crate) struct Standing {
+struct Standing {
     from: Arc<TopicCore>,
     to: Arc<TopicCore>,
 }
@@ -63,7 +63,7 @@ impl Forward {
     pub fn detach(mut self) {
         if let Some(edge) = self.edge.take() {
             let exchange = edge.from.exchange.clone();
-            exchange.keep_forward(edge);
+            exchange.keep_until_end(Box::new(edge));
         }
     }
 }

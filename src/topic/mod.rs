@@ -8,6 +8,8 @@
 //! | [`gate`] | what keeps inline calls from coming after the final one |
 //! | `batch` | the messages of one publish_batch, mailbox by mailbox |
 //! | `collect` | what a publish reaches |
+//! | [`errands`] | what handing out messages leaves to be done when nothing is half done |
+//! | [`tap`] | caches that hear what is published, before anybody else |
 //! | [`walk`] | one publish: collect, deliver, wake, call inline handlers |
 //! | [`publish_async`] | a publish whose caller awaits room |
 //! | [`publisher`] | one thread's publishes, with the lists kept in between |
@@ -21,6 +23,7 @@
 
 mod batch;
 mod collect;
+pub(crate) mod errands;
 pub(crate) mod exchange;
 mod figures;
 pub(crate) mod forward;
@@ -32,6 +35,7 @@ pub(crate) mod publisher;
 mod registry;
 pub(crate) mod report;
 pub(crate) mod subscribers;
+pub(crate) mod tap;
 mod timed;
 mod turns;
 mod typed;

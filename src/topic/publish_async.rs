@@ -8,8 +8,8 @@
 //! No turn, lock, gate or guard is held from one poll to the next: only memory.
 
 use super::collect::{Reached, collect_owned};
+use super::errands::Errands;
 use super::subscribers::Route;
-use super::turns::Turns;
 use super::walk::{Fanout, Walk};
 use super::{Report, Topic};
 use crate::dispatch::frames;
@@ -125,7 +125,7 @@ fn begin(topic: &Topic, message: Message) -> Result<Report, Box<Waiting>> {
 impl Waiting {
     /// Offers the message to those that were full, and leaves the waker with those that still are.
     fn offer(&mut self, topic: &Topic, waker: &Waker) {
-        let mut turns = Turns::default();
+        let mut errands = Errands::default();
         let word = self.rest.message.share();
         let mut at = 0;
         while let Some(mailbox) = self.rest.full.get(at) {
@@ -141,40 +141,16 @@ impl Waiting {
                 continue;
             };
             let mailbox = self.rest.full.remove(at);
-            self.note(&mailbox, offer, &mut turns);
+            self.note(&mailbox, offer, &mut errands);
             // At once: the next waker may panic when it is cloned.
-            turns.flush(&topic.0.exchange);
+            errands.flush(&topic.0.exchange);
         }
-        turns.run_serial();
+        errands.turns.run_serial();
     }
 
-    fn note(&mut self, mailbox: &Arc<Mailbox>, offer: Offer, turns: &mut Turns) {
-        let report = &mut self.rest.report;
-        let turn = match offer {
-            Offer::Accepted { turn, over_capacity, crossed } => {
-                report.accepted += 1;
-                report.over_capacity += u32::from(over_capacity);
-                self.rest.unshared -= 1;
-                if crossed {
-                    turns.passed_mark(mailbox);
-                }
-                turn
-            }
-            Offer::Dropped => {
-                report.dropped += 1;
-                false
-            }
-            Offer::Disconnected { turn } => {
-                report.dropped += 1;
-                turn
-            }
-            Offer::Closed { turn } => {
-                report.closed += 1;
-                turn
-            }
-        };
-        if turn {
-            turns.take(mailbox);
+    fn note(&mut self, mailbox: &Arc<Mailbox>, offer: Offer, errands: &mut Errands) {
+        if errands.note(mailbox, offer, &mut self.rest.report) {
+            self.rest.unshared -= 1;
         }
     }
 
@@ -201,7 +177,7 @@ impl Waiting {
     fn give_up(&mut self) {
         for mailbox in std::mem::take(&mut self.rest.full) {
             mailbox.forget_task(self.number);
-            self.note(&mailbox, mailbox.give_up_offer(), &mut Turns::default());
+            self.note(&mailbox, mailbox.give_up_offer(), &mut Errands::default());
         }
     }
 }
@@ -221,6 +197,9 @@ impl Walk<'_> {
     fn deliver_at_once(&self, reached: &[Reached], message: Message) -> Result<Report, Rest> {
         let mut delivery = Fanout::new(self, message);
         delivery.count(reached);
+        if delivery.has_taps {
+            delivery.tap(reached);
+        }
         for reached in reached {
             delivery.offer_all(reached.list.prompt(), None);
         }
@@ -231,7 +210,10 @@ impl Walk<'_> {
                 false => delivery.offer_all(reached.list.waiting(), Some(&mut Patience::none())),
             }
         }
-        delivery.turns.flush(&self.topic.exchange);
+        delivery.errands.flush(&self.topic.exchange);
+        if delivery.errands.has_more() {
+            delivery.errands.settle(&self.topic.exchange);
+        }
         if !full.is_empty() {
             return Err(delivery.stop(full));
         }
@@ -255,7 +237,7 @@ impl Fanout<'_> {
             let offer = match route.mailbox.overflow() {
                 Overflow::Block(_) => route.mailbox.offer_at_once(word),
                 _ => {
-                    let wake_others = || self.turns.flush(&self.walk.topic.exchange);
+                    let wake_others = || self.errands.flush(&self.walk.topic.exchange);
                     Some(route.mailbox.offer_patiently(word, &mut Patience::none(), wake_others))
                 }
             };
@@ -268,7 +250,7 @@ impl Fanout<'_> {
 
     /// Stops before the end. A reference that inline handlers need is there, or one for a full mailbox.
     fn stop(mut self, full: Vec<Arc<Mailbox>>) -> Rest {
-        self.turns.run_serial();
+        self.errands.turns.run_serial();
         // SAFETY: the references go with it; `Fanout` gives back none unless it finishes.
         let message = ManuallyDrop::new(unsafe { std::ptr::read(&*self.message) });
         Rest { message, unshared: self.unshared, report: self.report, full }

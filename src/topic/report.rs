@@ -28,6 +28,8 @@ pub enum Refusal {
 pub struct Report {
     /// Mailboxes that took it, and inline handlers that were called.
     pub accepted: u32,
+    /// Caches that kept it, or took out what it clears.
+    pub cached: u32,
     /// Subscriptions whose filter did not want it.
     pub filtered: u32,
     /// Full mailboxes that refused it; their subscriptions will be told. (A `DropOldest` mailbox takes the message:
@@ -59,6 +61,8 @@ pub struct BatchReport {
     pub unreached: u64,
     /// Times that a mailbox took a message, or an inline handler was called.
     pub accepted: u64,
+    /// Times that a cache kept a message, or took out what it clears.
+    pub cached: u64,
     /// Times that a filter did not want a message.
     pub filtered: u64,
     /// Times that a full mailbox refused a message; its subscription will be told.
@@ -76,9 +80,9 @@ pub struct BatchReport {
 }
 
 impl BatchReport {
-    /// Whether anybody got any of them.
+    /// Whether anybody got any of them, or a cache kept it.
     pub fn reached(&self) -> bool {
-        self.accepted > 0
+        self.accepted > 0 || self.cached > 0
     }
 
     /// Whether the bus is shut down, or shutting down.
@@ -89,6 +93,7 @@ impl BatchReport {
     /// What became of one message counts here too.
     pub(super) fn add(&mut self, one: &Report) {
         self.accepted += u64::from(one.accepted);
+        self.cached += u64::from(one.cached);
         self.filtered += u64::from(one.filtered);
         self.dropped += u64::from(one.dropped);
         self.closed += u64::from(one.closed);
@@ -101,9 +106,19 @@ impl Report {
         Self { refusal: Some(refusal), ..Self::default() }
     }
 
-    /// Whether anybody got it.
+    /// Whether anybody got it, or a cache kept it.
     pub fn reached(&self) -> bool {
-        self.accepted > 0
+        self.accepted > 0 || self.cached > 0
+    }
+
+    /// What became of another message, or of the same one elsewhere, counts here too.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.accepted += other.accepted;
+        self.cached += other.cached;
+        self.filtered += other.filtered;
+        self.dropped += other.dropped;
+        self.closed += other.closed;
+        self.over_capacity += other.over_capacity;
     }
 
     /// Whether the bus is shut down, or shutting down.

@@ -2,6 +2,7 @@
 
 use super::TopicCore;
 use super::gate::Gate;
+use super::tap::Tap;
 use crate::mailbox::{Filter, Inline, Mailbox};
 use crate::message::kind::Kind;
 use crate::sync::Arc;
@@ -41,6 +42,7 @@ pub(crate) struct Subscribers {
     open: bool,
     inline: Vec<InlineRoute>,
     edges: Vec<Edge>,
+    pub(super) taps: Vec<Arc<Tap>>,
     gate: Arc<Gate>,
 }
 
@@ -53,6 +55,7 @@ impl Subscribers {
             open: true,
             inline: Vec::new(),
             edges: Vec::new(),
+            taps: Vec::new(),
             gate: Gate::new(),
         }
     }
@@ -92,6 +95,11 @@ impl Subscribers {
         &self.edges
     }
 
+    #[inline]
+    pub(super) fn taps(&self) -> &[Arc<Tap>] {
+        &self.taps
+    }
+
     pub(super) fn gate(&self) -> &Arc<Gate> {
         &self.gate
     }
@@ -99,6 +107,7 @@ impl Subscribers {
     pub(super) fn wants(&self, kind: &Kind) -> bool {
         self.routes.iter().any(|route| route.filter.accepts(kind))
             || self.inline.iter().any(|inline| inline.filter.accepts(kind))
+            || self.taps.iter().any(|tap| tap.wants(kind))
     }
 
     /// The filter of a subscription, if it is on the list.
@@ -137,7 +146,7 @@ impl Subscribers {
 
 impl TopicCore {
     /// Replaces the list by an edited copy. The old one goes after the lock.
-    fn edit<R>(&self, change: impl FnOnce(&mut Subscribers) -> R) -> R {
+    pub(super) fn edit<R>(&self, change: impl FnOnce(&mut Subscribers) -> R) -> R {
         let locked = self.writer.lock();
         let mut list = Subscribers::clone(&self.subscribers.load());
         let result = change(&mut list);

@@ -4,20 +4,22 @@
 //! and a subscription belongs to one topic, so every subscription is met once. Then it *delivers*, over all topics
 //! collected, in this order:
 //!
-//! 1. mailboxes that never wait
-//! 2. mailboxes that may wait for room, with one deadline for all; the wake-ups of the others come first
-//! 3. wake-ups, with one fence and at most one for the pool
-//! 4. inline handlers, then Serial mailboxes whose turn this walk took
+//! 1. taps: caches, which push their updates
+//! 2. mailboxes that never wait
+//! 3. mailboxes that may wait for room, with one deadline for all; the wake-ups of the others come first
+//! 4. wake-ups, with one fence and at most one for the pool
+//! 5. aggregates of caches, with their updates; inline handlers of updates
+//! 6. inline handlers, then Serial mailboxes whose turn this walk took
 //!
 //! so that a handler's own publishes come after the message that caused them, for every mailbox, and a slow inline
 //! handler delays no mailbox. References are added for all takers in one addition before the first is handed out;
 //! what nobody took is given back in one subtraction.
 
 use super::collect::{Guard, Reached, collect, give_scratch, take_scratch};
+use super::errands::Errands;
 use super::publisher::Counts;
 use super::subscribers::{InlineRoute, Route, Subscribers};
 use super::timed::InlineTiming;
-use super::turns::Turns;
 use super::{Refusal, Report, TopicCore};
 use crate::dispatch::fence::{PanicPlace, caught};
 use crate::dispatch::frames;
@@ -179,6 +181,9 @@ impl<'a> Walk<'a> {
     fn hand_out(&self, reached: &[Reached], message: Message) -> Report {
         let mut delivery = Fanout::new(self, message);
         delivery.count(reached);
+        if delivery.has_taps {
+            delivery.tap(reached);
+        }
         for reached in reached {
             delivery.offer_all(reached.list.prompt(), None);
         }
@@ -188,7 +193,10 @@ impl<'a> Walk<'a> {
                 delivery.offer_all(reached.list.waiting(), Some(&mut patience));
             }
         }
-        delivery.turns.flush(&self.topic.exchange);
+        delivery.errands.flush(&self.topic.exchange);
+        if delivery.errands.has_more() {
+            delivery.errands.settle(&self.topic.exchange);
+        }
         if delivery.has_inline && self.may_nest() {
             for reached in reached {
                 delivery.call_inline(reached);
@@ -216,6 +224,11 @@ impl<'a> Walk<'a> {
         may
     }
 
+    /// Whether it hands out a message of the bus's own.
+    pub(super) fn is_control(&self) -> bool {
+        self.control
+    }
+
     pub(super) fn patience(&self) -> Patience {
         match self.may_wait() {
             true => Patience::new(true),
@@ -236,12 +249,11 @@ pub(super) struct Fanout<'w> {
     pub(super) unshared: usize,
     /// No filters and no exceptions: the message need not be looked at again.
     plain: bool,
+    pub(super) has_taps: bool,
     has_waiting: bool,
     pub(super) has_inline: bool,
     pub(super) report: Report,
-    pub(super) turns: Turns,
-    /// Taken out of full mailboxes; dropped at the end.
-    evicted: Vec<Entry>,
+    pub(super) errands: Errands,
 }
 
 impl<'w> Fanout<'w> {
@@ -252,11 +264,11 @@ impl<'w> Fanout<'w> {
             message: ManuallyDrop::new(message),
             unshared: 1,
             plain: walk.except.is_none() && walk.awaited.is_none(),
+            has_taps: false,
             has_waiting: false,
             has_inline: false,
             report: Report::default(),
-            turns: Turns::default(),
-            evicted: Vec::new(),
+            errands: Errands::default(),
         }
     }
 
@@ -272,6 +284,7 @@ impl<'w> Fanout<'w> {
             self.plain &= list.is_open();
             self.has_inline |= !list.inline().is_empty();
             self.has_waiting |= !list.waiting().is_empty();
+            self.has_taps |= !list.taps().is_empty();
             takers += list.routes().len();
         }
         if !self.plain {
@@ -317,10 +330,10 @@ impl<'w> Fanout<'w> {
             if self.takes(route) {
                 let word = self.word_for(&route.mailbox);
                 let offer = match &mut patience {
-                    None => route.mailbox.offer(word, &mut self.evicted),
+                    None => route.mailbox.offer(word, &mut self.errands.evicted),
                     Some(patience) => {
                         let exchange = &self.walk.topic.exchange;
-                        let wake_others = || self.turns.flush(exchange);
+                        let wake_others = || self.errands.flush(exchange);
                         route.mailbox.offer_patiently(word, patience, wake_others)
                     }
                 };
@@ -343,26 +356,9 @@ impl<'w> Fanout<'w> {
     #[inline]
     pub(super) fn note(&mut self, mailbox: &Arc<Mailbox>, word: NonZeroUsize, offer: Offer) {
         let plain = self.walk.awaited.is_none() || word == self.message.share();
-        match offer {
-            Offer::Accepted { turn, over_capacity, crossed } => {
-                self.report.accepted += 1;
-                self.report.over_capacity += u32::from(over_capacity);
-                self.unshared -= usize::from(plain);
-                self.take_turn(mailbox, turn);
-                if crossed {
-                    self.turns.passed_mark(mailbox);
-                }
-                return;
-            }
-            Offer::Dropped => self.report.dropped += 1,
-            Offer::Disconnected { turn } => {
-                self.report.dropped += 1;
-                self.take_turn(mailbox, turn);
-            }
-            Offer::Closed { turn } => {
-                self.report.closed += 1;
-                self.take_turn(mailbox, turn);
-            }
+        if self.errands.note(mailbox, offer, &mut self.report) {
+            self.unshared -= usize::from(plain);
+            return;
         }
         if !plain {
             // SAFETY: the envelope was refused, so it is ours alone.
@@ -370,11 +366,9 @@ impl<'w> Fanout<'w> {
         }
     }
 
-    #[inline]
-    fn take_turn(&mut self, mailbox: &Arc<Mailbox>, turn: bool) {
-        if turn {
-            self.turns.take(mailbox);
-        }
+    /// Caches hear it first. They are no takers: one that keeps it takes a reference of its own.
+    pub(super) fn tap(&mut self, reached: &[Reached]) {
+        self.report.cached = self.walk.tap(reached, &self.message, &mut self.errands);
     }
 
     /// Calls the inline handlers of one topic, inside its gate.
@@ -459,11 +453,11 @@ impl<'w> Fanout<'w> {
 
     #[inline]
     pub(super) fn finish(&mut self) -> Report {
-        if self.report.accepted == 0 && !self.walk.control {
+        if !self.report.reached() && !self.walk.control {
             self.walk.count_unrouted(1);
             self.message.kind().count(Event::Unused);
         }
-        self.turns.run_serial();
+        self.errands.turns.run_serial();
         // Values go last, when every turn is passed on: their drops may do anything.
         // SAFETY: `unshared` counts the references that are still ours.
         unsafe { Message::release(ManuallyDrop::new(std::ptr::read(&*self.message)), self.unshared) };

@@ -1,0 +1,206 @@
+//! What handing out messages leaves to be done when nothing is half done any more.
+//!
+//! Pushing into mailboxes is bus code, and may be done under a lock; what follows from it may run foreign code, and may
+//! not. So a push notes what it owes here: turns to pass on, water marks that were passed, messages taken out of full
+//! mailboxes, inline handlers to call. A publish owes the same, and has one list for itself and for the caches that its
+//! message changed.
+//!
+//! | step | who may be run |
+//! | --- | --- |
+//! | [`announce`](Errands::announce), any number of times, each under its caller's lock | nobody |
+//! | [`flush`](Errands::flush): wake-ups, then callbacks that hear of water marks | wakers, callbacks |
+//! | [`settle`](Errands::settle): what was put off ([`after_mailboxes`](Errands::after_mailboxes)), inline handlers | aggregate functions, handlers |
+//! | Serial mailboxes whose turn was taken | handlers |
+//! | drops | drops of values |
+//!
+//! A message that is announced under a lock is in every mailbox when the lock is free again. So the order of the lock is
+//! the order in every mailbox, whoever was faster afterwards. The lists are collected under the lock as well: who became
+//! visible before somebody else's turn under that lock gets what is announced in ours.
+
+use super::TopicCore;
+use super::collect::{Reached, collect_also, give_scratch, take_scratch};
+use super::exchange::Exchange;
+use super::report::Report;
+use super::tap::Tap;
+use super::turns::Turns;
+use super::walk::Walk;
+use crate::mailbox::{Entry, Key, Mailbox, Offer};
+use crate::message::Message;
+use crate::sync::Arc;
+use std::collections::VecDeque;
+use std::mem::ManuallyDrop;
+
+/// What is owed. Dropping it only drops messages: whoever made it finishes it.
+#[derive(Default)]
+pub(crate) struct Errands {
+    pub(super) turns: Turns,
+    /// Taken out of full mailboxes; dropped at the end.
+    pub(super) evicted: Vec<Entry>,
+    more: Option<Box<More>>,
+}
+
+/// What only caches and the like owe.
+#[derive(Default)]
+struct More {
+    calls: VecDeque<Calls>,
+    /// They hold the mailboxes that are to be told of a water mark.
+    lists: Vec<Reached>,
+    put_off: VecDeque<PutOff>,
+    dead: Vec<Message>,
+}
+
+type PutOff = Box<dyn FnOnce(&mut Errands)>;
+
+/// Inline handlers that are to get a message.
+struct Calls {
+    /// They hold what the lists are of.
+    roots: Vec<Arc<TopicCore>>,
+    lists: Vec<Reached>,
+    message: Message,
+}
+
+impl Errands {
+    /// Sees to what an offer leaves. True: the mailbox took the reference.
+    #[inline]
+    pub(super) fn note(&mut self, mailbox: &Arc<Mailbox>, offer: Offer, report: &mut Report) -> bool {
+        let turn = match offer {
+            Offer::Accepted { turn, over_capacity, crossed } => {
+                report.accepted += 1;
+                report.over_capacity += u32::from(over_capacity);
+                if turn {
+                    self.turns.take(mailbox);
+                }
+                if crossed {
+                    self.turns.passed_mark(mailbox);
+                }
+                return true;
+            }
+            Offer::Dropped => {
+                report.dropped += 1;
+                false
+            }
+            Offer::Disconnected { turn } => {
+                report.dropped += 1;
+                turn
+            }
+            Offer::Closed { turn } => {
+                report.closed += 1;
+                turn
+            }
+        };
+        if turn {
+            self.turns.take(mailbox);
+        }
+        false
+    }
+
+    /// Pushes `message` into every mailbox reachable from `roots`, once each. Bus code only, and it never waits: the
+    /// caller holds the lock that orders it among others of its kind.
+    ///
+    /// A full mailbox with `Block` takes it beyond its capacity; one with `Conflate` knows it by `key`, whatever its own
+    /// function would say. Caches that hear it are fed by their Serial mailbox. Inline handlers get it when the errands
+    /// are settled; they are not in the report.
+    pub(crate) fn announce<'a>(
+        &mut self,
+        roots: impl IntoIterator<Item = &'a Arc<TopicCore>, IntoIter: Clone>,
+        message: Message,
+        key: impl Fn() -> Key,
+    ) -> Report {
+        let roots = roots.into_iter();
+        let mut lists = take_scratch();
+        roots.clone().for_each(|root| collect_also(root, &mut lists));
+        let report = self.push(&lists, &message, &key);
+        let more = self.more.get_or_insert_default();
+        if lists.iter().any(|reached| !reached.list.inline().is_empty()) {
+            let roots = roots.cloned().collect();
+            more.calls.push_back(Calls { roots, lists, message });
+        } else {
+            more.dead.push(message);
+            more.lists.append(&mut lists);
+            give_scratch(lists);
+        }
+        report
+    }
+
+    fn push(&mut self, lists: &[Reached], message: &Message, key: &dyn Fn() -> Key) -> Report {
+        let mut report = Report::default();
+        let kind = message.kind();
+        let routes = || lists.iter().flat_map(|reached| reached.list.routes());
+        let takers = routes().filter(|route| route.filter.accepts(kind)).count();
+        report.filtered = (routes().count() - takers) as u32;
+        message.add_references(takers);
+        for route in routes().filter(|route| route.filter.accepts(kind)) {
+            let offer = route.mailbox.offer_ordered(message.share(), key, &mut self.evicted);
+            self.note(&route.mailbox, offer, &mut report);
+        }
+        let refused = takers - report.accepted as usize;
+        // SAFETY: added above and not taken. The caller's own reference stays, so nothing is dropped here.
+        unsafe { Message::release(ManuallyDrop::new(std::ptr::read(message)), refused) };
+        let taps = lists.iter().flat_map(|reached| reached.list.taps());
+        taps.filter(|tap| tap.wants(kind)).for_each(|tap| self.feed(tap, message, key));
+        report
+    }
+
+    fn feed(&mut self, tap: &Arc<Tap>, message: &Message, key: &dyn Fn() -> Key) {
+        let mailbox = tap.feed();
+        let word = message.clone().into_word();
+        let offer = mailbox.offer_ordered(word, key, &mut self.evicted);
+        if !self.note(mailbox, offer, &mut Report::default()) {
+            // SAFETY: refused, so it is ours alone.
+            self.evicted.push(unsafe { Entry::from_word(word) });
+        }
+    }
+
+    /// Drops `message` at the end.
+    pub(crate) fn bury(&mut self, message: Message) {
+        self.more.get_or_insert_default().dead.push(message);
+    }
+
+    /// Puts `code` off until every mailbox has the message that is being published, and no lock is held.
+    pub(crate) fn after_mailboxes(&mut self, code: impl FnOnce(&mut Self) + 'static) {
+        self.more.get_or_insert_default().put_off.push_back(Box::new(code));
+    }
+
+    /// Wakes whoever can be woken, then tells of congestion; Serial mailboxes stay. No lock is held.
+    #[inline]
+    pub(crate) fn flush(&mut self, exchange: &Exchange) {
+        self.turns.flush(exchange);
+    }
+
+    #[inline]
+    pub(super) fn has_more(&self) -> bool {
+        self.more.is_some()
+    }
+
+    /// Does what was put off, then calls inline handlers: theirs is all that was announced up to then.
+    pub(super) fn settle(&mut self, exchange: &Exchange) -> Report {
+        while let Some(code) = self.more.as_mut().and_then(|more| more.put_off.pop_front()) {
+            code(self);
+            self.flush(exchange);
+        }
+        let mut report = Report::default();
+        while let Some(calls) = self.more.as_mut().and_then(|more| more.calls.pop_front()) {
+            report.add(&calls.make());
+        }
+        report
+    }
+
+    /// For those that are no walk's: does everything. The report is of inline handlers.
+    pub(crate) fn finish(mut self, exchange: &Exchange) -> Report {
+        self.flush(exchange);
+        let report = self.settle(exchange);
+        self.turns.run_serial();
+        report
+    }
+}
+
+impl Calls {
+    fn make(self) -> Report {
+        let Some(root) = self.roots.first() else { return Report::default() };
+        let walk = Walk::from(root);
+        match walk.may_nest() {
+            true => walk.call_handlers(&self.lists, &self.message),
+            false => Report::default(),
+        }
+    }
+}
