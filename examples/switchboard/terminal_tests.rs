@@ -25,10 +25,13 @@ fn in_a_pipe(arguments: &str) -> Output {
 /// when the board is there. Gives everything that was shown.
 #[cfg(target_os = "linux")]
 fn on_a_terminal(arguments: &str, panics: bool, press: &[u8]) -> Option<String> {
-    let line = format!("stty cols 80 rows 24; '{}' {}", executable(), PROGRAM.join(" "));
+    // It takes the shell's place: Ctrl-C reaches everybody on the terminal, and some shells that waited for a program
+    // die of it afterwards, however well the program ended.
+    let line = format!("stty cols 80 rows 24; exec '{}' {}", executable(), PROGRAM.join(" "));
     let mut script = Command::new("script");
     script
         .args(["-q", "-e", "-c", &line, "/dev/null"])
+        .env("SHELL", "/bin/sh")
         .env(ARGUMENTS, arguments.replace(' ', "\n"))
         .env("RUST_BACKTRACE", "0");
     if panics {
