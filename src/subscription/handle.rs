@@ -193,8 +193,8 @@ impl Subscription {
     /// ```
     pub fn publish_sync(&self, message: Message, timeout: Option<Duration>) -> Result<Handled, WaitError> {
         let _waiting = self.begin_waiting()?;
-        let (stood, expected) = (self.is_subscribed(), self.member.wants(&message));
-        if expected {
+        let (stood, wanted) = (self.is_subscribed(), self.member.wants(&message));
+        if wanted == Some(true) {
             self.hand_over()?;
         }
         let receipt = Arc::new(Latch::new());
@@ -203,11 +203,11 @@ impl Subscription {
             return Ok(Handled::Refused);
         }
         if !was_taken(&receipt) {
-            // What it did not want when it stood was filtered, also if a handler of this very publish has ended it.
-            let filtered = (stood && !expected) || self.is_subscribed();
+            // What its filter did not want was filtered, also if a handler of this very publish has ended it.
+            let filtered = (stood && wanted == Some(false)) || self.is_subscribed();
             return Ok(if filtered { Handled::Filtered } else { Handled::Gone });
         }
-        if !expected {
+        if wanted != Some(true) {
             // The filter has changed meanwhile.
             self.hand_over()?;
         }

@@ -104,13 +104,10 @@ impl Member {
         self.topic.subscribers.load().filter_of(self.id()).cloned()
     }
 
-    /// Whether it would take the message now.
-    pub(crate) fn wants(&self, message: &Message) -> bool {
-        self.topic
-            .subscribers
-            .load()
-            .filter_of(self.id())
-            .is_some_and(|filter| filter.accepts(message.kind()))
+    /// Whether its filter takes the message now; none if it has ended.
+    pub(crate) fn wants(&self, message: &Message) -> Option<bool> {
+        let list = self.topic.subscribers.load();
+        list.filter_of(self.id()).map(|filter| filter.accepts(message.kind()))
     }
 
     /// From now on it has this filter: no publish that begins later uses another one.
