@@ -173,9 +173,10 @@ fn replay(
         let address = board.serve(address)?;
         complain(&format!("serving manager clients on {address}"));
     }
-    let watching = watch.start(board.bus(), meter, Heading::of(options, &names))?;
     let pieces = Pieces::start(stop, move |outlet| origin.read(outlet))?;
+    // Before anything is shown: whoever sees the board can end it.
     control(pieces.stopper())?;
+    let watching = watch.start(board.bus(), meter, Heading::of(options, &names))?;
     let end = play(&pieces, &mut board);
     let outcome = board.finish(&end)?;
     watching.finish(&outcome);
