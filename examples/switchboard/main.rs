@@ -300,8 +300,9 @@ fn print(text: &str) -> bool {
 
 /// If not even this can be said, there is nobody to say it to.
 fn complain(text: &str) {
-    screen::step_aside();
-    let _ = writeln!(io::stderr(), "switchboard: {text}");
+    screen::step_aside(|| {
+        let _ = writeln!(io::stderr(), "switchboard: {text}");
+    });
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ const HUNG_AFTER: Duration = Duration::from_secs(60);
 pub(crate) const PROGRAM: [&str; 3] = ["--exact", "process_tests::program", "--nocapture"];
 /// Its arguments, one a line.
 pub(crate) const ARGUMENTS: &str = "SWITCHBOARD_TEST_ARGUMENTS";
-/// Asks it to panic once, in a thread beside its work.
+/// Asks it to panic once, in a thread beside its work, when it gets a line.
 pub(crate) const PANICS: &str = "SWITCHBOARD_TEST_PANICS";
 const MADE: [&str; 3] = ["cdr.csv", "feed.ami", "journal.jsonl"];
 
@@ -24,7 +24,7 @@ fn program() {
     if let Ok(arguments) = std::env::var(ARGUMENTS) {
         if std::env::var_os(PANICS).is_some() {
             thread::spawn(|| {
-                thread::sleep(Duration::from_millis(600));
+                let _ = std::io::stdin().read_line(&mut String::new());
                 panic!("out of order");
             });
         }

@@ -6,6 +6,8 @@ use std::process::{Command, Output, Stdio};
 
 const ENTER: &str = "\x1b[?1049h";
 const LEAVE: &str = "\x1b[?1049l";
+#[cfg(target_os = "linux")]
+const CTRL_C: &[u8] = b"\x03";
 
 fn executable() -> String {
     std::env::current_exe().expect("a path").display().to_string()
@@ -21,10 +23,10 @@ fn in_a_pipe(arguments: &str) -> Output {
         .expect("a child")
 }
 
-/// On a terminal of 80 columns, if there is a program that makes one; `press` goes to its keyboard
-/// when the board is there. Gives everything that was shown.
+/// On a terminal of 80 columns, if there is a program that makes one. Each of `keys` is pressed when the board has come
+/// once more. Gives everything that was shown.
 #[cfg(target_os = "linux")]
-fn on_a_terminal(arguments: &str, panics: bool, press: &[u8]) -> Option<String> {
+fn on_a_terminal(arguments: &str, panics: bool, keys: &[u8]) -> Option<String> {
     // It takes the shell's place: Ctrl-C reaches everybody on the terminal, and some shells that waited for a program
     // die of it afterwards, however well the program ended.
     let line = format!("stty cols 80 rows 24; exec '{}' {}", executable(), PROGRAM.join(" "));
@@ -43,12 +45,12 @@ fn on_a_terminal(arguments: &str, panics: bool, press: &[u8]) -> Option<String> 
     };
     let (mut keyboard, mut screen) =
         (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
-    let (mut shown, mut buffer, mut is_pressed) = (Vec::new(), [0; 4096], false);
+    let (mut shown, mut buffer, mut keys) = (Vec::new(), [0; 4096], keys.iter().enumerate().peekable());
     while let Ok(count @ 1..) = screen.read(&mut buffer) {
         shown.extend(&buffer[..count]);
-        if !is_pressed && String::from_utf8_lossy(&shown).contains("SWITCHBOARD") {
-            keyboard.write_all(press).expect("a keyboard");
-            is_pressed = true;
+        let comings = String::from_utf8_lossy(&shown).matches(ENTER).count();
+        if let Some((_, key)) = keys.next_if(|(pressed, _)| *pressed < comings) {
+            keyboard.write_all(&[*key]).expect("a keyboard");
         }
     }
     assert!(child.wait().expect("it ends").success(), "{}", String::from_utf8_lossy(&shown));
@@ -98,18 +100,18 @@ fn on_a_terminal_the_board_comes_and_goes() {
 #[test]
 #[cfg(target_os = "linux")]
 fn ctrl_c_gives_the_terminal_back() {
-    let Some(shown) = on_a_terminal("board --speed 0.5", false, b"\x03") else {
+    let Some(shown) = on_a_terminal("board --speed 0.5", false, CTRL_C) else {
         return;
     };
     let (_, after) = shown.split_once(LEAVE).expect("it leaves");
     assert!(after.contains("(stopped)\r\n") && !after.contains('\x1b'), "{after}");
 }
 
-/// What a panic says can be read, and the board goes on.
+/// What a panic says can be read, and the board comes back. The panic comes when the board is there.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_panic_is_told_on_the_screen_that_stays() {
-    let Some(shown) = on_a_terminal("board --speed 10 --until 15", true, b"") else {
+    let Some(shown) = on_a_terminal("board --speed 0.5 --until 30", true, &[b"\n", CTRL_C].concat()) else {
         return;
     };
     let parts: Vec<_> = shown.split(LEAVE).collect();

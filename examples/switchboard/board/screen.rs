@@ -3,6 +3,7 @@
 //! Plain escape codes that every terminal of the last decades knows; the size comes from `rustix`,
 //! which the bus itself uses. A library for that would bring more code than the whole board has.
 
+use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
 use std::panic;
 use std::sync::{Mutex, Once, PoisonError};
@@ -36,6 +37,11 @@ enum Mode {
 /// There is one terminal.
 static MODE: Mutex<Mode> = Mutex::new(Mode::Left);
 
+thread_local! {
+    /// This thread has the mode in its hands.
+    static HAS_MODE: Cell<bool> = const { Cell::new(false) };
+}
+
 /// The right to paint; when it goes, the terminal is as before.
 #[derive(Debug)]
 pub(crate) struct Screen(());
@@ -55,13 +61,14 @@ impl Screen {
 
     /// Shows these lines, which fit. If it cannot be shown, the work goes on all the same.
     pub(crate) fn paint(&self, lines: &[String]) {
-        let mut mode = MODE.lock().unwrap_or_else(PoisonError::into_inner);
-        if *mode == Mode::Over {
-            return;
-        }
-        let enter = if *mode == Mode::Left { ENTER } else { "" };
-        *mode = Mode::Entered;
-        write(&format!("{enter}{}", picture(lines)));
+        with_mode(|mode| {
+            if *mode == Mode::Over {
+                return;
+            }
+            let enter = if *mode == Mode::Left { ENTER } else { "" };
+            *mode = Mode::Entered;
+            write(&format!("{enter}{}", picture(lines)));
+        });
     }
 }
 
@@ -77,22 +84,36 @@ fn picture(lines: &[String]) -> String {
     format!("{HOME}{lines}{END_OF_LINE}{END_OF_SCREEN}")
 }
 
-/// Gives the terminal back for good. Everybody may call it, at any time.
-pub(crate) fn leave() {
-    let mut mode = MODE.lock().unwrap_or_else(PoisonError::into_inner);
-    if std::mem::replace(&mut *mode, Mode::Over) == Mode::Entered {
-        write(LEAVE);
+/// False: this thread is in here already, and has panicked.
+fn with_mode(act: impl FnOnce(&mut Mode)) -> bool {
+    if HAS_MODE.replace(true) {
+        return false;
     }
+    act(&mut MODE.lock().unwrap_or_else(PoisonError::into_inner));
+    HAS_MODE.set(false);
+    true
 }
 
-/// Whatever is to be said has to stand on the screen that stays. The next picture comes back over it.
-pub(crate) fn step_aside() {
-    // Whoever paints says nothing himself, but nobody is to wait for him here: it may be a panic.
-    if let Ok(mut mode) = MODE.try_lock()
-        && *mode == Mode::Entered
-    {
-        *mode = Mode::Left;
-        write(LEAVE);
+/// Gives the terminal back for good. Everybody may call it, at any time.
+pub(crate) fn leave() {
+    with_mode(|mode| {
+        if std::mem::replace(mode, Mode::Over) == Mode::Entered {
+            write(LEAVE);
+        }
+    });
+}
+
+/// Whatever is to be said has to stand on the screen that stays. The next picture comes back over it, when it is said.
+pub(crate) fn step_aside(say: impl Fn()) {
+    let said = with_mode(|mode| {
+        if *mode == Mode::Entered {
+            *mode = Mode::Left;
+            write(LEAVE);
+        }
+        say();
+    });
+    if !said {
+        say();
     }
 }
 
@@ -101,8 +122,7 @@ fn step_aside_for_panics() {
     ONCE.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            step_aside();
-            before(info);
+            step_aside(|| before(info));
         }));
     });
 }
