@@ -6,11 +6,13 @@
 mod config_text;
 #[cfg(feature = "json")]
 mod event;
+mod service;
 
 #[cfg(feature = "config")]
 pub use config_text::{ConfigProblem, ConfigTextError};
 #[cfg(feature = "json")]
 pub use event::EventError;
+pub use service::PoolError;
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -337,6 +339,8 @@ pub enum Error {
     Event(EventError),
     /// A forward was not made.
     Forward(ForwardError),
+    /// A topic pool has no such member.
+    Pool(PoolError),
     /// Waiting was given up.
     Wait(WaitError),
     /// A shutdown did not wait for the end.
@@ -356,6 +360,7 @@ impl fmt::Display for Error {
             #[cfg(feature = "json")]
             Self::Event(error) => error.fmt(f),
             Self::Forward(error) => error.fmt(f),
+            Self::Pool(error) => error.fmt(f),
             Self::Wait(error) => error.fmt(f),
             Self::Shutdown(error) => error.fmt(f),
         }
@@ -383,6 +388,7 @@ each!(
     Subscribe(SubscribeError),
     Filter(FilterError),
     Forward(ForwardError),
+    Pool(PoolError),
     Wait(WaitError),
     Shutdown(ShutdownError)
 );

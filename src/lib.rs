@@ -23,6 +23,8 @@ mod topic;
 
 mod subscription;
 
+mod topic_pool;
+
 mod bus;
 
 #[cfg(feature = "config")]
@@ -37,8 +39,8 @@ pub use dispatch::wait::Wait;
 #[cfg(feature = "json")]
 pub use error::EventError;
 pub use error::{
-    ConfigError, Error, FilterError, ForwardError, NameError, ShutdownError, SubscribeError, TypeError,
-    WaitError,
+    ConfigError, Error, FilterError, ForwardError, NameError, PoolError, ShutdownError, SubscribeError,
+    TypeError, WaitError,
 };
 #[cfg(feature = "config")]
 pub use error::{ConfigProblem, ConfigTextError};
@@ -58,6 +60,7 @@ pub use subscription::{
     TryRecvError,
 };
 pub use topic::{BatchReport, Forward, PublishAsync, Publisher, Refusal, Report, Topic, TopicOf};
+pub use topic_pool::TopicPool;
 
 // Handles may cross `catch_unwind`: wherever user code panics, nothing of the bus is left half done. Messages, and what
 // carries them, are as safe as the values in them.
@@ -68,7 +71,18 @@ macro_rules! unwind_safe {
     )+};
 }
 
-unwind_safe!(Bus, WeakBus, Topic, Subscription, Stream, Forward, Publisher, MessageType<T>, TopicOf<T>);
+unwind_safe!(
+    Bus,
+    WeakBus,
+    Topic,
+    Subscription,
+    Stream,
+    Forward,
+    Publisher,
+    MessageType<T>,
+    TopicOf<T>,
+    TopicPool
+);
 
 // The blocks of Rust in the pages of docs/ are compiled and run.
 #[cfg(all(doctest, feature = "json"))]

@@ -23,6 +23,8 @@ mod pool;
 mod serial;
 #[path = "../examples/stream.rs"]
 mod stream;
+#[path = "../examples/topic_pool.rs"]
+mod topic_pool;
 #[path = "../examples/typed.rs"]
 mod typed;
 
@@ -40,7 +42,20 @@ macro_rules! runs {
 
 mod run {
     use super::*;
-    runs!(batch, dedicated, hello, inline, live_filter, overflow, pinned, pool, serial, stream, typed);
+    runs!(
+        batch,
+        dedicated,
+        hello,
+        inline,
+        live_filter,
+        overflow,
+        pinned,
+        pool,
+        serial,
+        stream,
+        topic_pool,
+        typed
+    );
 
     #[cfg(feature = "config")]
     #[test]

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 /// Every module, ground first. A module uses those of its own line only through itself, and those of lines above it
 /// here.
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 8] = [
     &["sync", "ids", "error"],
     &["queue", "message", "stats"],
     &["dispatch"],
     &["mailbox"],
     &["topic"],
     &["subscription"],
+    &["topic_pool"],
     &["bus"],
 ];
 /// These may go round `src/sync`; each says why.

@@ -67,6 +67,7 @@ table! {
     Forward "sypur"
     MessageType<u8> "sypur"
     TopicOf<u8> "sypur"
+    TopicPool "sypur"
     Publisher "spur"
     // Values are shared, and as safe as they are.
     Message "syp"
@@ -152,6 +153,7 @@ table! {
     FilterError "sypur"
     ForwardError "sypur"
     NameError "sypur"
+    PoolError "sypur"
     ShutdownError "sypur"
     SubscribeError "sypur"
     TypeError "sypur"

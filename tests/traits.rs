@@ -17,6 +17,7 @@ fn handles_go_to_other_threads() {
     cloned::<WeakBus>();
     cloned::<Topic>();
     cloned::<TopicOf<std::cell::Cell<u8>>>();
+    cloned::<TopicPool>();
     cloned::<Message>();
     cloned::<MessageType<std::cell::Cell<u8>>>();
     cloned::<AmiEvent>();
@@ -84,6 +85,7 @@ fn every_error_is_one_and_becomes_the_crates_own() {
     error::<TypeError>();
     error::<SubscribeError>();
     error::<ForwardError>();
+    error::<PoolError>();
     error::<WaitError>();
     error::<ShutdownError>();
     fn standard<T: StdError + Send + Sync + Copy + PartialEq + 'static>() {}

@@ -25,6 +25,7 @@ use crate::subscription::Delivery;
 use crate::sync::{Arc, Weak};
 use crate::topic::exchange::Exchange;
 use crate::topic::{Topic, TopicOf};
+use crate::topic_pool::TopicPool;
 use shutdown::Shutdown;
 use std::fmt;
 use std::time::Duration;
@@ -125,6 +126,15 @@ impl Bus {
     pub fn topic_of<T: Send + Sync + 'static>(&self, name: &str) -> Result<TopicOf<T>, Error> {
         let kind = self.message_type(name)?;
         Ok(TopicOf::new(self.topic(name)?, kind))
+    }
+
+    /// The pool of topics `<name>/<member>`, all forwarded to the topic `<name>`, which is made if there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`topic`](Self::topic).
+    pub fn topic_pool(&self, name: &str) -> Result<TopicPool, NameError> {
+        Ok(TopicPool::new(&self.topic(name)?))
     }
 
     /// The topic of that name, if it lives.

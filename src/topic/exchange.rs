@@ -138,7 +138,12 @@ impl Exchange {
 
     /// All live topics, by name.
     pub(crate) fn topics(&self) -> Vec<Topic> {
-        let mut live = self.topics.all();
+        self.topics_named("")
+    }
+
+    /// All live topics whose names begin so, by name.
+    pub(crate) fn topics_named(&self, prefix: &str) -> Vec<Topic> {
+        let mut live = self.topics.named(prefix);
         live.sort_unstable_by(|a, b| a.name().cmp(b.name()));
         live
     }

@@ -49,7 +49,7 @@ pub use typed::TopicOf;
 
 use crate::message::{Message, MessageType, Timestamp};
 use crate::stats::TopicStats;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, Snapshot, Tally};
 use exchange::Exchange;
 use figures::Left;
@@ -84,6 +84,8 @@ pub(crate) struct TopicCore {
     longest: Tally,
     /// What subscriptions have counted that have left.
     left: Left,
+    /// Members of its pool.
+    pooled: AtomicUsize,
 }
 
 /// A topic's counts of messages.
@@ -114,7 +116,13 @@ impl TopicCore {
             watched: Tally::new(),
             longest: Tally::new(),
             left: Left::default(),
+            pooled: AtomicUsize::new(0),
         }
+    }
+
+    /// How many members its pool has.
+    pub(crate) fn pool_size(&self) -> usize {
+        self.pooled.load(Ordering::Relaxed)
     }
 
     /// Messages that reached this topic, either way.
@@ -126,6 +134,9 @@ impl TopicCore {
 
 impl Drop for TopicCore {
     fn drop(&mut self) {
+        for pool in self.subscribers.load().pools() {
+            pool.pooled.fetch_sub(1, Ordering::Relaxed);
+        }
         self.exchange.forget_topic(self);
     }
 }

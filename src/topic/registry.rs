@@ -41,11 +41,14 @@ impl Registry {
         self.shard(name).lock().get(name).and_then(Weak::upgrade).map(Topic)
     }
 
-    /// All live topics, in no order.
-    pub(super) fn all(&self) -> Vec<Topic> {
+    /// All live topics whose names begin so, in no order.
+    pub(super) fn named(&self, prefix: &str) -> Vec<Topic> {
         let mut live = Vec::new();
         for shard in &self.shards {
-            let weak: Vec<_> = shard.lock().values().cloned().collect();
+            let topics = shard.lock();
+            let named = topics.iter().filter(|(name, _)| name.starts_with(prefix));
+            let weak: Vec<_> = named.map(|(_, topic)| topic.clone()).collect();
+            drop(topics);
             // Outside the lock: the last handle of a topic may be among these, and its drop takes the lock.
             live.extend(weak.iter().filter_map(Weak::upgrade).map(Topic));
         }

@@ -24,11 +24,20 @@ pub(crate) struct InlineRoute {
     pub(crate) inline: Arc<Inline>,
 }
 
-/// A forward, as its source sees it. It stands until as many handles are gone as were made.
+/// A forward, as its source sees it. It stands until as many handles are gone as were made, and while its source is a
+/// member of the target's pool.
 #[derive(Clone)]
 pub(crate) struct Edge {
     pub(crate) target: Arc<TopicCore>,
-    handles: usize,
+    handles: u32,
+    /// The pool's own: nobody has a handle of it, so it keeps its source no longer than others do.
+    pooled: bool,
+}
+
+impl Edge {
+    fn stands(&self) -> bool {
+        self.handles > 0 || self.pooled
+    }
 }
 
 #[derive(Clone)]
@@ -102,6 +111,22 @@ impl Subscribers {
 
     pub(super) fn gate(&self) -> &Arc<Gate> {
         &self.gate
+    }
+
+    /// The pools that it is a member of.
+    pub(super) fn pools(&self) -> impl Iterator<Item = &Arc<TopicCore>> {
+        self.edges.iter().filter(|edge| edge.pooled).map(|edge| &edge.target)
+    }
+
+    /// The edge to `target`, which is made if there is none and then does not stand yet.
+    fn edge_to(&mut self, target: &Arc<TopicCore>) -> &mut Edge {
+        let known = self.edges.iter().position(|edge| Arc::ptr_eq(&edge.target, target));
+        let at = known.unwrap_or_else(|| {
+            self.edges.reserve_exact(1);
+            self.edges.push(Edge { target: target.clone(), handles: 0, pooled: false });
+            self.edges.len() - 1
+        });
+        &mut self.edges[at]
     }
 
     pub(super) fn wants(&self, kind: &Kind) -> bool {
@@ -211,20 +236,37 @@ impl TopicCore {
     }
 
     pub(super) fn add_edge(&self, target: &Arc<TopicCore>) {
-        self.edit(|list| match list.edges.iter_mut().find(|edge| Arc::ptr_eq(&edge.target, target)) {
-            Some(edge) => edge.handles += 1,
-            None => list.edges.push(Edge { target: target.clone(), handles: 1 }),
-        });
+        self.edit(|list| list.edge_to(target).handles += 1);
     }
 
     pub(super) fn remove_edge(&self, target: &Arc<TopicCore>) {
         self.edit(|list| {
-            list.edges.retain_mut(|edge| {
-                if Arc::ptr_eq(&edge.target, target) {
-                    edge.handles -= 1;
-                }
-                edge.handles > 0
-            });
+            list.edge_to(target).handles -= 1;
+            list.edges.retain(Edge::stands);
         });
+    }
+
+    /// Whether it is a member of that topic's pool.
+    pub(crate) fn is_pooled_in(&self, pool: &Arc<TopicCore>) -> bool {
+        self.subscribers.load().pools().any(|other| Arc::ptr_eq(other, pool))
+    }
+
+    /// Makes it a member of that topic's pool, or no member any more. False: it was so before.
+    pub(crate) fn set_pooled(&self, pool: &Arc<TopicCore>, pooled: bool) -> bool {
+        if self.is_pooled_in(pool) == pooled {
+            return false;
+        }
+        self.edit(|list| {
+            let edge = list.edge_to(pool);
+            let changed = edge.pooled != pooled;
+            edge.pooled = pooled;
+            list.edges.retain(Edge::stands);
+            match (changed, pooled) {
+                (true, true) => _ = pool.pooled.fetch_add(1, Ordering::Relaxed),
+                (true, false) => _ = pool.pooled.fetch_sub(1, Ordering::Relaxed),
+                (false, _) => {}
+            }
+            changed
+        })
     }
 }
