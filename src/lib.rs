@@ -11,6 +11,9 @@ mod sync;
 mod error;
 mod ids;
 
+// The cache is to be built on it.
+#[allow(dead_code)]
+mod map;
 mod message;
 mod queue;
 mod stats;

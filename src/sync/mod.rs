@@ -35,6 +35,11 @@ pub(crate) use waker::WakerCell;
 
 pub(crate) use crossbeam_utils::CachePadded;
 
+/// Who may still be reading what was replaced. The real one in both builds: it has models' atomics in models.
+pub(crate) mod epoch {
+    pub(crate) use crossbeam_epoch::{Collector, Guard, LocalHandle};
+}
+
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 

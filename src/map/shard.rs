@@ -1,0 +1,318 @@
+//! The writers' side: one shard under its lock.
+
+use super::domain::{Count, Domain, Limbo, Load};
+use super::table::{FEWEST, Hashed, Node, Owned, Place, Steps, Table};
+use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::*};
+use crate::sync::{Arc, CachePadded, Mutex, MutexGuard};
+use std::borrow::Borrow;
+use std::ptr;
+
+/// A writer that leaves this much behind hands it over.
+const BATCH: usize = if cfg!(bus_loom) { 2 } else { 32 };
+
+/// A table that is filled to less than this part of it is rebuilt smaller.
+const ALMOST_EMPTY: usize = 16;
+
+/// What the map's handle and its domain share.
+pub(super) struct Core<K, V> {
+    /// Read by everybody, written by a shard's writer when its table is replaced. Null: an empty table.
+    tables: Box<[AtomicPtr<Table<K, V>>]>,
+    lanes: Box<[CachePadded<Lane<K, V>>]>,
+}
+
+/// What the writers of one shard have.
+struct Lane<K, V> {
+    writer: Mutex<Writer<K, V>>,
+    /// Entries. Written under the lock.
+    len: AtomicUsize,
+}
+
+struct Writer<K, V> {
+    /// Slots of the table that are or were used.
+    used: usize,
+    sequence: u64,
+    limbo: Vec<Retired<K, V>>,
+    /// Of what lies in limbo.
+    count: Count,
+}
+
+/// What no new reader finds any more.
+enum Retired<K, V> {
+    Entry { _node: Owned<Node<K, V>> },
+    Table { _table: Owned<Table<K, V>> },
+}
+
+impl<K, V> Writer<K, V> {
+    fn retire(&mut self, thing: Retired<K, V>) {
+        self.limbo.push(thing);
+        self.count.add(1);
+    }
+}
+
+impl<K, V> Writer<K, V>
+where
+    K: Send + 'static,
+    V: Send + 'static,
+{
+    fn take_limbo(&mut self) -> Option<Load> {
+        if self.limbo.is_empty() {
+            return None;
+        }
+        Some(Load::new(Box::new(std::mem::take(&mut self.limbo)), self.count.take()))
+    }
+}
+
+impl<K, V> Core<K, V> {
+    pub(super) fn new(domain: &Domain, shards: usize) -> Self {
+        let lane = |shard| Lane {
+            writer: Mutex::new(Writer {
+                used: 0,
+                sequence: 0,
+                limbo: Vec::new(),
+                count: domain.count(shard),
+            }),
+            len: AtomicUsize::new(0),
+        };
+        Self {
+            tables: (0..shards).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
+            lanes: (0..shards).map(|shard| CachePadded::new(lane(shard))).collect(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn shards(&self) -> usize {
+        self.tables.len()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.len.load(Relaxed)).sum()
+    }
+
+    /// # Safety
+    ///
+    /// The caller is pinned, or has the shard's lock, for all of `'t`.
+    #[inline]
+    pub(super) unsafe fn table<'t>(&self, shard: usize) -> Option<&'t Table<K, V>> {
+        // ORDERING(map.table): Acquire; pairs with `publish`, which shows the slots.
+        // SAFETY: a table that was replaced is freed after a grace period that begins when it was; as the caller says.
+        unsafe { self.tables[shard].load(Acquire).as_ref() }
+    }
+
+    /// Shows a table to readers, and gives back the one before. Under the shard's lock.
+    fn publish(&self, shard: usize, table: Option<Owned<Table<K, V>>>) -> Option<Owned<Table<K, V>>> {
+        let old = self.tables[shard].load(Relaxed);
+        // ORDERING(map.table): Release; pairs with `table`.
+        self.tables[shard].store(table.map_or(ptr::null_mut(), Owned::into_raw), Release);
+        // SAFETY: only pointers of that kind were stored, and this one has just left its only place.
+        unsafe { Owned::from_raw(old) }
+    }
+}
+
+impl<K, V> Core<K, V>
+where
+    K: Send + 'static,
+    V: Send + 'static,
+{
+    /// Drops everything. The map is going, so nobody reads or writes any more.
+    pub(super) fn clear(&self) {
+        for (shard, lane) in self.lanes.iter().enumerate() {
+            let mut writer = lane.writer.lock();
+            let (table, limbo) = (self.publish(shard, None), writer.take_limbo());
+            drop(writer);
+            drop(limbo);
+            if let Some(table) = table {
+                // SAFETY: nobody else sees it any more.
+                unsafe { &*table.as_ptr() }.drop_nodes();
+            }
+        }
+    }
+}
+
+impl<K, V> Limbo for Core<K, V>
+where
+    K: Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    fn hand_over(&self, domain: &Domain) {
+        for lane in &self.lanes {
+            let left = lane.writer.lock().take_limbo();
+            if let Some(left) = left {
+                domain.retire(left);
+            }
+        }
+    }
+}
+
+/// One shard under its writers' lock. Readers go on meanwhile.
+pub(crate) struct Shard<'m, K, V>
+where
+    K: Send + 'static,
+    V: Send + 'static,
+{
+    core: &'m Core<K, V>,
+    at: usize,
+    writer: MutexGuard<'m, Writer<K, V>>,
+    // Dropped after the guard above it.
+    due: Due<'m>,
+}
+
+/// What is handed over when the lock is gone.
+struct Due<'m> {
+    domain: &'m Arc<Domain>,
+    load: Option<Load>,
+}
+
+impl Drop for Due<'_> {
+    fn drop(&mut self) {
+        if let Some(load) = self.load.take() {
+            self.domain.retire(load);
+        }
+    }
+}
+
+impl<K, V> Drop for Shard<'_, K, V>
+where
+    K: Send + 'static,
+    V: Send + 'static,
+{
+    fn drop(&mut self) {
+        if self.writer.limbo.len() >= BATCH {
+            self.due.load = self.writer.take_limbo();
+        }
+    }
+}
+
+impl<'m, K, V> Shard<'m, K, V>
+where
+    K: Send + 'static,
+    V: Send + 'static,
+{
+    pub(super) fn lock(core: &'m Core<K, V>, domain: &'m Arc<Domain>, at: usize) -> Self {
+        let writer = core.lanes[at].writer.lock();
+        Self { core, at, writer, due: Due { domain, load: None } }
+    }
+
+    pub(crate) fn get<Q>(&self, hash: Hashed, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        self.table()?.get(hash, key).map(|node| &node.value)
+    }
+
+    /// Adds the entry, or replaces the one of the same key, key included. Says whether it replaced one.
+    pub(crate) fn insert(&mut self, hash: Hashed, key: K, value: V) -> bool
+    where
+        K: Eq,
+    {
+        self.swap(hash, key, value).is_some()
+    }
+
+    /// Removes the entry. Says whether there was one.
+    pub(crate) fn remove<Q>(&mut self, hash: Hashed, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        self.take(hash, key).is_some()
+    }
+
+    /// All entries, in no order that means anything.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        let steps = self.table().map(|table| Steps::new(table, 0));
+        steps.into_iter().flatten().map(|node| (&node.key, &node.value))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.core.lanes[self.at].len.load(Relaxed)
+    }
+
+    /// The number that was given last.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.writer.sequence
+    }
+
+    /// The next number of this shard; it never goes back.
+    pub(crate) fn next_sequence(&mut self) -> u64 {
+        self.writer.sequence += 1;
+        self.writer.sequence
+    }
+
+    /// As `insert`; the old node, if there was one, is in limbo.
+    pub(super) fn swap(&mut self, hash: Hashed, key: K, value: V) -> Option<*const Node<K, V>>
+    where
+        K: Eq,
+    {
+        let place = self.table().map(|table| table.place(hash, &key));
+        let node = Owned::new(Node { key, value });
+        match place {
+            Some(Place::Found(at)) => return Some(self.replace(at, Some(node))),
+            Some(Place::Vacant(at)) if self.has_room(at) => self.fill(at, hash, node),
+            _ => {
+                self.rebuild(self.len() + 1);
+                let at = self.table().map_or(0, |table| table.vacant(hash));
+                self.fill(at, hash, node);
+            }
+        }
+        None
+    }
+
+    /// As `remove`; the old node, if there was one, is in limbo.
+    pub(super) fn take<Q>(&mut self, hash: Hashed, key: &Q) -> Option<*const Node<K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let table = self.table()?;
+        let Place::Found(at) = table.place(hash, key) else { return None };
+        let is_almost_empty = self.len() - 1 < table.size() / ALMOST_EMPTY;
+        let old = self.replace(at, None);
+        self.set_len(self.len() - 1);
+        if is_almost_empty {
+            self.rebuild(self.len());
+        }
+        Some(old)
+    }
+
+    fn table(&self) -> Option<&Table<K, V>> {
+        // SAFETY: `self` has the lock, and the reference does not outlive the borrow of `self`.
+        unsafe { self.core.table(self.at) }
+    }
+
+    fn set_len(&self, len: usize) {
+        self.core.lanes[self.at].len.store(len, Relaxed);
+    }
+
+    /// Whether the vacant slot may be used without a rebuild.
+    fn has_room(&self, at: usize) -> bool {
+        self.table().is_some_and(|table| !table.is_free(at) || self.writer.used < table.usable())
+    }
+
+    /// Fills a vacant slot of a table that has room.
+    fn fill(&mut self, at: usize, hash: Hashed, node: Owned<Node<K, V>>) {
+        if let Some(table) = self.table() {
+            let fresh = table.fill(at, hash, node);
+            self.writer.used += usize::from(fresh);
+            self.set_len(self.len() + 1);
+        }
+    }
+
+    /// Puts a node, or none, where one is; that one goes to limbo.
+    fn replace(&mut self, at: usize, node: Option<Owned<Node<K, V>>>) -> *const Node<K, V> {
+        let old = self.table().and_then(|table| table.swap(at, node));
+        let seen = old.as_ref().map_or(ptr::null(), Owned::as_ptr);
+        old.into_iter().for_each(|node| self.writer.retire(Retired::Entry { _node: node }));
+        seen
+    }
+
+    /// A fresh table with room for `entries` and as many again. Readers go on in the old one, which shows what stood
+    /// now for as long as they look.
+    #[cold]
+    fn rebuild(&mut self, entries: usize) {
+        let size = (2 * entries).next_power_of_two().max(FEWEST);
+        let new = self.table().map_or_else(|| Table::new(size), |table| table.rebuilt(size));
+        let old = self.core.publish(self.at, Some(Owned::new(new)));
+        self.writer.used = self.len();
+        old.into_iter().for_each(|table| self.writer.retire(Retired::Table { _table: table }));
+    }
+}
