@@ -13,6 +13,7 @@ mod ring;
 mod room;
 mod run_queue;
 mod stream;
+mod timer;
 mod topic;
 mod waiting;
 mod waker;

@@ -61,6 +61,11 @@ pub(crate) trait Job: Send + Sync {
     /// The caller has the turn.
     unsafe fn run(&self, budget: Budget) -> After;
 
+    /// Nobody will run it any more, as the pool is over. Still ready unless it says that it has ended.
+    fn abandon(&self) -> After {
+        After::Again
+    }
+
     /// Whose it is, for figures; 0: nobody's.
     fn id(&self) -> u64 {
         0
@@ -102,13 +107,24 @@ impl Ready {
     pub(crate) fn run(self, budget: Budget) -> Option<(Self, Soon)> {
         // SAFETY: `self` is the turn; the job keeps itself alive while the turn exists.
         let after = unsafe { self.0.as_ref().run(budget) };
+        self.goes_on(after)
+    }
+
+    /// The pool is over. `Some`: the job stays as it is.
+    pub(super) fn abandon(self) -> Option<Self> {
+        // SAFETY: `self` is the turn; the job keeps itself alive while the turn exists.
+        let after = unsafe { self.0.as_ref().abandon() };
+        self.goes_on(after).map(|(job, _)| job)
+    }
+
+    fn goes_on(self, after: After) -> Option<(Self, Soon)> {
         match after {
             After::Again => Some((self, Soon::Now)),
             After::Linger => Some((self, Soon::Thin)),
             After::Busy => Some((self, Soon::Busy)),
             After::Idle => None,
             After::Ended => {
-                // SAFETY: the count leaked by `hold_itself`; a job ends once.
+                // SAFETY: the count leaked by `hold_itself`, once for every turn that ends so.
                 drop(unsafe { Arc::from_raw(self.0.as_ptr()) });
                 None
             }

@@ -7,6 +7,7 @@
 //! | [`run_queue`] | ready jobs, and the sleepers to wake for them |
 //! | [`shift`] | what each worker is doing and has done |
 //! | [`pool`] | worker threads: start, growth, idling, handing a seat over, stop |
+//! | [`timer`] | work that is due at a time; the standby watches the clock for it |
 //! | [`fence`] | catching panics of user code, and the hook that hears of them |
 //! | [`frames`] | what the calling thread is in the middle of |
 //! | [`waits`] | who waits for whom, so that a cycle is an error and not a hang |
@@ -22,5 +23,6 @@ pub(crate) mod pool;
 pub(crate) mod run_queue;
 pub(crate) mod shift;
 pub(crate) mod threads;
+pub(crate) mod timer;
 pub(crate) mod wait;
 pub(crate) mod waits;

@@ -5,6 +5,8 @@
 //! for `grow_after` while work waits, it becomes a worker and starts the next standby. So handlers that block do
 //! not stop others, noticed without a further publish, and load that keeps moving does not grow the pool.
 //! A worker that was idle for `idle_timeout` leaves, down to the minimum, and starts a standby if there is none.
+//! The standby runs no user code. So it is who looks at the clock for timed work (see `timer`): a pool that ever had some
+//! keeps a standby even at its maximum.
 //! A thread that the system refuses is counted, and asked for again by every job that becomes ready and finds nobody
 //! asleep, by workers that come back, and by the shutdown.
 //!
@@ -13,12 +15,14 @@
 //! one job on top of another.
 
 mod figures;
+mod standby;
 
 use super::frames;
 use super::job::{Budget, Ready, Soon};
 use super::run_queue::{RunQueue, Standby, Woken};
 use super::shift::Shift;
 use super::threads::{self, ThreadKind, Threads};
+use super::timer::Timer;
 use crate::message::home;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::time::{Clock, Deadline};
@@ -61,6 +65,7 @@ pub(crate) struct PoolConfig {
 pub(crate) struct Pool {
     config: PoolConfig,
     queue: RunQueue,
+    timer: Timer,
     stopping: AtomicBool,
     seatless: AtomicUsize,
     /// By seat.
@@ -107,6 +112,7 @@ impl Pool {
         Arc::new(Self {
             config,
             queue,
+            timer: Timer::new(),
             stopping: AtomicBool::new(false),
             seatless: AtomicUsize::new(0),
             shifts,
@@ -165,22 +171,6 @@ impl Pool {
             crew.seats |= 1 << seat;
         }
         started
-    }
-
-    /// If there is none and the pool may still grow.
-    fn start_standby(self: &Arc<Self>, crew: &mut Crew) {
-        let full = crew.seats.count_ones() as usize >= self.config.workers_max;
-        // ORDERING(pool.stop): the crew's lock orders this against `stop`.
-        if full || crew.has_standby || self.stopping.load(Ordering::Relaxed) {
-            return;
-        }
-        let pool = self.clone();
-        crew.has_standby = self.start_thread(crew, ThreadKind::Standby, move || pool.stand_by());
-        // Before the standby can say anything else: it takes the crew's lock first.
-        self.queue.set_standby(match crew.has_standby {
-            true => Standby::Awake,
-            false => Standby::Unstarted,
-        });
     }
 
     fn start_thread(&self, crew: &mut Crew, kind: ThreadKind, body: impl FnOnce() + Send + 'static) -> bool {
@@ -307,57 +297,6 @@ impl Pool {
         true
     }
 
-    // ---- the standby -----------------------------------------------------------------------------------------
-
-    fn stand_by(self: Arc<Self>) {
-        let parker = Parker::current();
-        self.crew.lock().standby = Some(parker.unparker());
-        while !self.is_stopping() {
-            if self.queue.standby_may_sleep() {
-                parker.park(None);
-                self.queue.move_standby(Standby::Asleep, Standby::Awake);
-            }
-            if let Some(seat) = self.watch(&parker) {
-                return self.work(seat);
-            }
-        }
-        self.crew.lock().standby = None;
-        self.queue.set_standby(Standby::Absent);
-    }
-
-    /// Watches the queue until it is empty (`None`) or stuck: then this thread has a seat.
-    fn watch(self: &Arc<Self>, parker: &Parker) -> Option<usize> {
-        while !self.queue.is_empty() && !self.is_stopping() {
-            let before = self.queue.taken();
-            parker.park(Some(self.config.grow_after));
-            let stuck = self.queue.taken() == before && !self.queue.is_empty();
-            if stuck && !self.is_stopping() {
-                if self.queue.has_sleepers() {
-                    self.flush();
-                } else if let Some(seat) = self.grow() {
-                    return Some(seat);
-                }
-            }
-        }
-        None
-    }
-
-    /// The standby takes a free seat and sees to its successor. `None`: workers that the system had refused came after it
-    /// and have taken them all.
-    fn grow(self: &Arc<Self>) -> Option<usize> {
-        let mut crew = self.crew.lock();
-        let seat = crew.seats.trailing_ones() as usize;
-        if seat >= self.config.workers_max {
-            return None;
-        }
-        crew.seats |= 1 << seat;
-        crew.grown += 1;
-        (crew.has_standby, crew.standby) = (false, None);
-        self.queue.set_standby(Standby::Absent);
-        self.start_standby(&mut crew);
-        Some(seat)
-    }
-
     // ---- waiting and stopping --------------------------------------------------------------------------------
 
     fn is_stopping(&self) -> bool {
@@ -365,10 +304,11 @@ impl Pool {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// Runs ready jobs on the calling thread until none is left (manual mode). Returns how many runs that took.
-    pub(crate) fn run_until_idle(&self) -> usize {
+    /// Runs ready jobs, and what is due, on the calling thread until none is left (manual mode). Returns how many runs
+    /// that took.
+    pub(crate) fn run_until_idle(self: &Arc<Self>) -> usize {
         let mut runs = 0;
-        while let Some(job) = self.queue.pop() {
+        while let Some(job) = self.next_job() {
             runs += 1;
             if let Some((job, soon)) = job.run(self.by_caller()) {
                 self.queue.push(job);
@@ -378,6 +318,11 @@ impl Pool {
             }
         }
         runs
+    }
+
+    fn next_job(self: &Arc<Self>) -> Option<Ready> {
+        self.ring();
+        self.queue.pop()
     }
 
     fn by_caller(&self) -> Budget {
@@ -402,6 +347,18 @@ impl Pool {
     /// How this bus starts threads.
     pub(crate) fn threads(&self) -> &Arc<Threads> {
         &self.config.threads
+    }
+
+    pub(super) fn timer(&self) -> &Timer {
+        &self.timer
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.config.clock
+    }
+
+    pub(super) fn bus(&self) -> u64 {
+        self.config.bus
     }
 
     pub(crate) fn is_manual(&self) -> bool {
@@ -435,9 +392,21 @@ impl Pool {
             drop(crew);
             over.into_iter().for_each(thread::JoinHandle::join);
             if let Some(left) = left {
+                self.abandon();
                 return left.iter().map(thread::JoinHandle::name).collect();
             }
             thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    /// What the standby pushed when the workers were leaving: nobody runs it any more. Mailboxes stay.
+    fn abandon(&self) {
+        for _ in 0..self.queue.len() {
+            match self.queue.pop().map(Ready::abandon) {
+                Some(Some(job)) => self.queue.push(job),
+                Some(None) => {}
+                None => return,
+            }
         }
     }
 }

@@ -110,6 +110,19 @@ impl RunQueue {
         standby == Standby::Asleep as u8 || standby == Standby::Unstarted as u8
     }
 
+    /// Where the standby is, for who has just said when something is due: it sees that, or is seen asleep.
+    pub(super) fn standby(&self) -> Standby {
+        // ORDERING(run_queue.sleep): SeqCst fence; pairs with the one in `standby_may_sleep`: the time before it, or the
+        // state set before that one, is seen by the other side. Checked by loom_tests/timer.rs.
+        fence(Ordering::SeqCst);
+        match self.standby.load(Ordering::Relaxed) {
+            0 => Standby::Unstarted,
+            1 => Standby::Asleep,
+            2 => Standby::Awake,
+            _ => Standby::Absent,
+        }
+    }
+
     #[cold]
     fn wake_one(&self) -> bool {
         let mut sleepers = self.sleepers.load(Ordering::Relaxed);

@@ -1,0 +1,199 @@
+//! Work of the pool that is due at a time: no thread of its own, and none of it runs where the time is watched.
+//!
+//! An [`Alarm`] belongs to something [`Timed`] and says when that is due next. The pool's standby, which runs no user code and
+//! so is never stuck in it, sleeps no longer than until the earliest of all alarms, and then pushes what is due into the
+//! run queue, where a worker finds it. In manual mode `run_until_idle` looks at the clock instead.
+//!
+//! | who | step |
+//! | --- | --- |
+//! | setter | own `due` down to the time; `next` down to it; if that moved: fence, standby asleep? wake it |
+//! | standby | state asleep, fence, read `next`: sleeps until then at most |
+//! | whoever rings | `next` up to never, and then every alarm: due, and not under way? into the queue; otherwise `next` down to its `due` |
+//! | worker, done | no longer under way; `due` down to what it was told; `next` down to `due`, as a setter |
+//!
+//! A time that is set while somebody rings is seen there, or brings `next` down again afterwards. One that is set while
+//! its work is under way stands until that is done, so nothing runs twice at once and nothing is forgotten.
+//!
+//! An alarm holds its work weakly and the timer its alarms: what is dropped rings no more. The end of the pool waits for
+//! no alarm.
+
+use super::frames;
+use super::job::{After, Budget, Job, Ready, hold_itself};
+use super::pool::Pool;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+/// No time: nothing is due.
+const NEVER: u64 = u64::MAX;
+
+/// What an alarm belongs to.
+pub(crate) trait Timed: Send + Sync {
+    /// Does what is due, on a worker, with no lock held. `now` and the answer, when to come again, are nanoseconds of the
+    /// bus's monotonic clock; `None`: when the alarm is set again.
+    fn ring(&self, now: u64) -> Option<u64>;
+}
+
+/// All alarms of one pool.
+pub(crate) struct Timer {
+    /// When the earliest is due, or earlier.
+    next: AtomicU64,
+    /// Some alarm was set: from then on the pool keeps a standby.
+    is_used: AtomicBool,
+    bells: Mutex<Vec<Weak<Bell>>>,
+}
+
+/// When something is due. Dropping it is the end of that.
+pub(crate) struct Alarm(Arc<Bell>);
+
+/// The alarm as a job. While it is under way it holds itself.
+struct Bell {
+    due: AtomicU64,
+    /// In the queue, or being run.
+    is_under_way: AtomicBool,
+    work: Weak<dyn Timed>,
+    pool: Weak<Pool>,
+}
+
+impl Timer {
+    pub(super) fn new() -> Self {
+        Self {
+            next: AtomicU64::new(NEVER),
+            is_used: AtomicBool::new(false),
+            bells: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Whether the pool keeps a standby for its alarms, whatever its size.
+    pub(super) fn is_used(&self) -> bool {
+        self.is_used.load(Ordering::Relaxed)
+    }
+
+    /// How long until something is due: `None` for ever, zero when it is.
+    pub(super) fn left(&self, now: impl FnOnce() -> u64) -> Option<Duration> {
+        let next = self.next.load(Ordering::Relaxed);
+        (next != NEVER).then(|| Duration::from_nanos(next.saturating_sub(now())))
+    }
+
+    /// True: the earliest time is earlier now, which whoever watches must hear.
+    fn bring_forward(&self, to: u64) -> bool {
+        // ORDERING(timer.next): AcqRel; Release shows the alarm's `due` to who rings.
+        self.next.fetch_min(to, Ordering::AcqRel) > to
+    }
+
+    /// Everything that is due at `now`, for the queue.
+    pub(super) fn ring(&self, now: impl Fn() -> u64) -> Vec<Ready> {
+        if self.left(&now) != Some(Duration::ZERO) {
+            return Vec::new();
+        }
+        let now = now();
+        // ORDERING(timer.next): AcqRel; Acquire: the `due` of who brought it forward before is seen below.
+        self.next.swap(NEVER, Ordering::AcqRel);
+        let bells: Vec<_> = self.bells.lock().iter().filter_map(Weak::upgrade).collect();
+        bells.iter().filter_map(|bell| self.ready(bell, now)).collect()
+    }
+
+    fn ready(&self, bell: &Arc<Bell>, now: u64) -> Option<Ready> {
+        // ORDERING(timer.due): Acquire; pairs with the Release in `set_due`: who runs the work sees what it is due for.
+        let due = bell.due.load(Ordering::Acquire);
+        if due > now {
+            self.bring_forward(due);
+            return None;
+        }
+        bell.start()
+    }
+}
+
+impl Alarm {
+    /// Brings the time forward: due at `at`, or earlier if it is already. No lock, unless the standby sleeps longer than
+    /// that.
+    pub(crate) fn set(&self, at: u64) {
+        self.0.set(at);
+    }
+
+    /// Whether it is set, or its work under way.
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.due.load(Ordering::Relaxed) != NEVER || self.0.is_under_way.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        let Some(pool) = self.0.pool.upgrade() else { return };
+        let mut bells = pool.timer().bells.lock();
+        if let Some(at) = bells.iter().position(|bell| bell.as_ptr() == Arc::as_ptr(&self.0)) {
+            bells.swap_remove(at);
+        }
+    }
+}
+
+impl Bell {
+    fn set(&self, at: u64) {
+        // ORDERING(timer.due): Release; pairs with the Acquire in `Timer::ready` and `start`.
+        self.due.fetch_min(at, Ordering::Release);
+        if let Some(pool) = self.pool.upgrade() {
+            pool.expect(at);
+        }
+    }
+
+    /// On its way to a worker, unless it is already: then who is done with it looks again.
+    fn start(self: &Arc<Self>) -> Option<Ready> {
+        // ORDERING(timer.turn): AcqRel; pairs with the swap in `finish`: one of the two sees a time set meanwhile.
+        if self.is_under_way.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        hold_itself(self);
+        // SAFETY: the swap gave this thread the turn, and the job holds itself since the line above.
+        Some(unsafe { Ready::new(&**self) })
+    }
+
+    fn ring(&self, pool: &Pool) -> Option<u64> {
+        frames::enter(pool.bus(), 0, || self.work.upgrade()?.ring(pool.clock().monotonic_ns()))
+    }
+
+    /// The turn goes; what is due next may be set already.
+    fn finish(&self, again: Option<u64>) {
+        // ORDERING(timer.turn): AcqRel; pairs with the swap in `start`.
+        self.is_under_way.swap(false, Ordering::AcqRel);
+        let due = self.due.fetch_min(again.unwrap_or(NEVER), Ordering::AcqRel).min(again.unwrap_or(NEVER));
+        if let (true, Some(pool)) = (due != NEVER, self.pool.upgrade()) {
+            pool.expect(due);
+        }
+    }
+}
+
+impl Job for Bell {
+    unsafe fn run(&self, _: Budget) -> After {
+        // ORDERING(timer.due): AcqRel; pairs with the Release in `set`: what was to be done by then is seen.
+        self.due.swap(NEVER, Ordering::AcqRel);
+        let again = self.pool.upgrade().and_then(|pool| self.ring(&pool));
+        self.finish(again);
+        After::Ended
+    }
+
+    fn abandon(&self) -> After {
+        After::Ended
+    }
+}
+
+impl Pool {
+    /// An alarm for `work`, which it does not keep alive.
+    pub(crate) fn alarm(self: &Arc<Self>, work: Weak<dyn Timed>) -> Alarm {
+        let bell = Arc::new(Bell {
+            due: AtomicU64::new(NEVER),
+            is_under_way: AtomicBool::new(false),
+            work,
+            pool: Arc::downgrade(self),
+        });
+        self.timer().bells.lock().push(Arc::downgrade(&bell));
+        Alarm(bell)
+    }
+
+    /// Something is due at `at`: the standby sleeps no longer than that.
+    fn expect(self: &Arc<Self>, at: u64) {
+        if self.timer().bring_forward(at) {
+            self.timer().is_used.store(true, Ordering::Relaxed);
+            self.attend();
+        }
+    }
+}
