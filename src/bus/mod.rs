@@ -227,16 +227,17 @@ impl Bus {
 
     // ---- running ---------------------------------------------------------------------------------------------
 
-    /// Manual mode: runs everything that is ready, and what that makes ready, on the calling thread. Returns how many
-    /// runs that took; 0 without manual mode.
+    /// Manual mode: runs everything that is ready or due, and what that makes ready, on the calling thread. Returns how
+    /// many runs that took; 0 without manual mode.
     pub fn run_until_idle(&self) -> usize {
         match self.exchange().pool.is_manual() {
-            true => self.exchange().pool.run_until_idle(),
+            true => self.exchange().run_until_idle(),
             false => 0,
         }
     }
 
-    /// Manual mode: moves the clock on. Nothing without manual mode.
+    /// Manual mode: moves the clock on; what becomes due is run by the next [`run_until_idle`](Self::run_until_idle).
+    /// Nothing without manual mode.
     pub fn advance(&self, by: Duration) {
         self.exchange().clock.advance(by);
     }

@@ -5,7 +5,7 @@
 //!    mailbox idle and no index moved (one look is not enough: A idle, B publishes to A, B idle).
 //! 3. Then, or at the deadline, every subscription ends and gets its final message; at the deadline what is still
 //!    queued is thrown away and counted as missed.
-//! 4. Threads are joined. Whoever did not finish is named; its thread is left behind.
+//! 4. Threads are joined, and what maps have retired is dropped. Whoever did not finish is named; its thread is left behind.
 
 use super::types::Types;
 use super::{Bus, Inner};
@@ -126,6 +126,7 @@ impl Shutdown {
             end_all(&exchange.members());
             exchange.drop_kept();
             exchange.pool.stop(Deadline::after(Some(Duration::ZERO)));
+            exchange.sweep_up();
             self.types.close();
             exchange.pool.threads().close();
             exchange.fence.close();
@@ -184,6 +185,7 @@ fn end(exchange: &Arc<Exchange>, deadline: Deadline) -> ShutdownReport {
     let leaving = deadline.extended(FAREWELL);
     let mut threads_left = exchange.pool.stop(leaving);
     threads_left.extend(stop_dedicated(exchange, &late, leaving));
+    exchange.sweep_up();
     ShutdownReport { ended: members.len(), stragglers: late, threads_left }
 }
 

@@ -26,6 +26,8 @@ use std::time::Duration;
 
 /// No time: nothing is due.
 const NEVER: u64 = u64::MAX;
+/// Nobody came for so long: threads cannot be had.
+const LATE_NS: u64 = 50_000_000;
 
 /// What an alarm belongs to.
 pub(crate) trait Timed: Send + Sync {
@@ -113,7 +115,16 @@ impl Alarm {
 
     /// Whether it is set, or its work under way.
     pub(crate) fn is_set(&self) -> bool {
-        self.0.due.load(Ordering::Relaxed) != NEVER || self.0.is_under_way.load(Ordering::Relaxed)
+        self.0.due.load(Ordering::Relaxed) != NEVER || self.is_under_way()
+    }
+
+    fn is_under_way(&self) -> bool {
+        self.0.is_under_way.load(Ordering::Relaxed)
+    }
+
+    /// Whether its work is waiting for a worker or being run, or nobody has come to ring it for long.
+    pub(crate) fn is_late(&self, now: u64) -> bool {
+        self.is_under_way() || self.0.due.load(Ordering::Relaxed).saturating_add(LATE_NS) < now
     }
 }
 

@@ -3,6 +3,7 @@
 use super::member::Member;
 use super::members::{Folds, Members};
 use super::registry::Registry;
+use super::sweeping::Sweeper;
 use super::{Topic, TopicCore};
 use crate::dispatch::fence::Fence;
 use crate::dispatch::frames;
@@ -61,6 +62,8 @@ pub(crate) struct Exchange {
     kept: Mutex<Vec<Box<dyn Send>>>,
     /// Threads of dedicated subscriptions, by subscription.
     threads: Mutex<Vec<(u64, thread::JoinHandle<()>)>>,
+    /// Only for buses with maps.
+    pub(super) sweeper: OnceLock<Arc<Sweeper>>,
     /// The facade, for handlers that want the bus.
     pub(crate) facade: OnceLock<Weak<dyn Any + Send + Sync>>,
 }
@@ -91,6 +94,7 @@ impl Exchange {
             members: Members::new(),
             kept: Mutex::new(Vec::new()),
             threads: Mutex::new(Vec::new()),
+            sweeper: OnceLock::new(),
             facade: OnceLock::new(),
         })
     }

@@ -13,6 +13,7 @@
 //! | [`walk`] | one publish: collect, deliver, wake, call inline handlers |
 //! | [`publish_async`] | a publish whose caller awaits room |
 //! | [`publisher`] | one thread's publishes, with the lists kept in between |
+//! | `sweeping` | when values that maps have retired are dropped |
 //! | `timed` | which publishes are timed |
 //! | `typed` | a topic and a message type of one name |
 //! | `turns` | what a publish has to wake or to run, and when |
@@ -35,6 +36,7 @@ pub(crate) mod publisher;
 mod registry;
 pub(crate) mod report;
 pub(crate) mod subscribers;
+mod sweeping;
 pub(crate) mod tap;
 mod timed;
 mod turns;

@@ -1,0 +1,140 @@
+//! When values that maps have retired are dropped.
+//!
+//! What a writer replaces or takes out may still be read by others, so it is retired, and dropped once they are done: by a
+//! worker, every [`EVERY`] while anything waits. Who retired it says so when it holds no lock any more ([`Exchange::tidy`]).
+//!
+//! | when | who sweeps |
+//! | --- | --- |
+//! | something was retired | an alarm rings on a worker; a bus that retires nothing has none |
+//! | readers hold it up | the same, less and less often |
+//! | the workers do not come, and more than [`HELP_FROM`] wait | who retires |
+//! | manual mode | `run_until_idle` |
+//! | the end of the bus | whoever ends it, at the very end; after it, who retires |
+//!
+//! So a quiet bus holds no dead value, but for those that a user's pin holds. The last handle of the bus and its caches
+//! drops what is left.
+
+use super::exchange::Exchange;
+use crate::dispatch::frames;
+use crate::dispatch::pool::Pool;
+use crate::dispatch::timer::{Alarm, Timed};
+use crate::map::Domain;
+use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use crate::sync::time::{Clock, Deadline};
+use crate::sync::{Arc, Weak, thread};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// From the first that was retired to the sweep, and from one sweep to the next.
+const EVERY: Duration = Duration::from_millis(10);
+/// Sweeps in vain double that, so often at most.
+const DOUBLED_MAX: u32 = 5;
+/// So many wait at least when the writers help.
+const HELP_FROM: usize = 1_024;
+/// One sweep drops what was retired before it, as a rule; what its drops retire waits for another.
+const SWEEPS_IN_A_ROW: usize = 8;
+/// How long the end of the bus waits for readers.
+const FAREWELL: Duration = Duration::from_millis(250);
+const LOOK_AGAIN: Duration = Duration::from_micros(200);
+
+/// The domain of a bus, and who sweeps it.
+pub(crate) struct Sweeper {
+    domain: Arc<Domain>,
+    alarm: OnceLock<Alarm>,
+    clock: Arc<Clock>,
+    bus: u64,
+    /// Writers help from so many on: who finds that it is of no use raises it.
+    help_from: AtomicUsize,
+    in_vain: AtomicU32,
+}
+
+impl Sweeper {
+    fn new(bus: u64, pool: &Arc<Pool>, clock: Arc<Clock>) -> Arc<Self> {
+        let sweeper = Arc::new(Self {
+            domain: Domain::new(),
+            alarm: OnceLock::new(),
+            clock,
+            bus,
+            help_from: AtomicUsize::new(HELP_FROM),
+            in_vain: AtomicU32::new(0),
+        });
+        let weak: Weak<Self> = Arc::downgrade(&sweeper);
+        let _ = sweeper.alarm.set(pool.alarm(weak));
+        sweeper
+    }
+
+    /// Something was retired.
+    fn note(&self) {
+        let Some(alarm) = self.alarm.get() else { return };
+        if !alarm.is_set() {
+            return alarm.set(self.clock.monotonic_ns() + EVERY.as_nanos() as u64);
+        }
+        if alarm.is_late(self.clock.coarse_monotonic_ns())
+            && self.domain.pending() >= self.help_from.load(Ordering::Relaxed)
+        {
+            self.sweep();
+        }
+    }
+
+    /// Drops what can be dropped, here. True: nothing is left.
+    fn sweep(&self) -> bool {
+        let before = self.domain.pending();
+        frames::enter(self.bus, 0, || {
+            (0..SWEEPS_IN_A_ROW).any(|_| {
+                self.domain.sweep();
+                self.domain.pending() == 0
+            })
+        });
+        let left = self.domain.pending();
+        self.help_from.store(HELP_FROM.max(2 * left), Ordering::Relaxed);
+        match left < before {
+            true => self.in_vain.store(0, Ordering::Relaxed),
+            false => _ = self.in_vain.fetch_add(1, Ordering::Relaxed),
+        }
+        left == 0
+    }
+}
+
+impl Timed for Sweeper {
+    fn ring(&self, now: u64) -> Option<u64> {
+        let is_clean = self.sweep();
+        let doubled = self.in_vain.load(Ordering::Relaxed).min(DOUBLED_MAX);
+        (!is_clean).then(|| now + ((EVERY.as_nanos() as u64) << doubled))
+    }
+}
+
+impl Exchange {
+    /// The domain of the bus's maps, made when it is asked for first.
+    pub(crate) fn domain(&self) -> &Arc<Domain> {
+        &self.sweeper.get_or_init(|| Sweeper::new(self.id, &self.pool, self.clock.clone())).domain
+    }
+
+    /// Sees to it that what was retired is dropped. For who has retired something; it holds no lock.
+    #[inline]
+    pub(crate) fn tidy(&self) {
+        let Some(sweeper) = self.sweeper.get() else { return };
+        match self.is_over() {
+            true => _ = sweeper.sweep(),
+            false => sweeper.note(),
+        }
+    }
+
+    /// Manual mode: everything that is ready or due, and what waits to be dropped. Returns how many runs that took.
+    pub(crate) fn run_until_idle(&self) -> usize {
+        if let Some(sweeper) = self.sweeper.get().filter(|sweeper| sweeper.domain.pending() > 0)
+            && let Some(alarm) = sweeper.alarm.get()
+        {
+            alarm.set(0);
+        }
+        self.pool.run_until_idle()
+    }
+
+    /// The end of the bus: drops everything that was retired, but what a user's pin holds for longer.
+    pub(crate) fn sweep_up(&self) {
+        let Some(sweeper) = self.sweeper.get() else { return };
+        let deadline = Deadline::after(Some(FAREWELL));
+        while !sweeper.sweep() && !deadline.passed() {
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+}
