@@ -80,7 +80,7 @@ impl Bus {
         Self(inner)
     }
 
-    fn exchange(&self) -> &Arc<Exchange> {
+    pub(crate) fn exchange(&self) -> &Arc<Exchange> {
         &self.0.exchange
     }
 

@@ -59,11 +59,7 @@ struct Bell {
 
 impl Timer {
     pub(super) fn new() -> Self {
-        Self {
-            next: AtomicU64::new(NEVER),
-            is_used: AtomicBool::new(false),
-            bells: Mutex::new(Vec::new()),
-        }
+        Self { next: AtomicU64::new(NEVER), is_used: AtomicBool::new(false), bells: Mutex::new(Vec::new()) }
     }
 
     /// Whether the pool keeps a standby for its alarms, whatever its size.
@@ -206,5 +202,117 @@ impl Pool {
             self.timer().is_used.store(true, Ordering::Relaxed);
             self.attend();
         }
+    }
+}
+
+#[cfg(all(test, not(bus_loom)))]
+mod tests {
+    use super::*;
+    use crate::dispatch::fence::Fence;
+    use crate::dispatch::latch::Latch;
+    use crate::dispatch::pool::PoolConfig;
+    use crate::dispatch::threads::{ThreadKind, Threads};
+    use crate::sync::atomic::AtomicUsize;
+    use crate::sync::time::{Clock, Deadline};
+
+    /// Counts its calls and wants to be called again after so long.
+    struct Beat {
+        calls: AtomicUsize,
+        again: Option<u64>,
+    }
+
+    impl Timed for Beat {
+        fn ring(&self, now: u64) -> Option<u64> {
+            self.calls.fetch_add(1, Ordering::Relaxed);
+            self.again.map(|again| now + again)
+        }
+    }
+
+    impl Beat {
+        fn of(pool: &Arc<Pool>, again: Option<u64>) -> (Arc<Self>, Alarm) {
+            let beat = Arc::new(Self { calls: AtomicUsize::new(0), again });
+            let weak: Weak<Self> = Arc::downgrade(&beat);
+            (beat, pool.alarm(weak))
+        }
+
+        fn calls(&self) -> usize {
+            self.calls.load(Ordering::Relaxed)
+        }
+    }
+
+    fn pool(
+        workers_max: usize,
+        clock: &Arc<Clock>,
+        manual: bool,
+    ) -> (Arc<Pool>, Arc<Mutex<Vec<ThreadKind>>>) {
+        let kinds = Arc::new(Mutex::new(Vec::new()));
+        let seen = kinds.clone();
+        let fence = Arc::new(Fence::new(None));
+        let threads = Threads::new(0, fence, Some(Box::new(move |info| seen.lock().push(info.kind.clone()))));
+        let pool = Pool::new(PoolConfig {
+            bus: 0,
+            threads,
+            workers_min: 1,
+            workers_max,
+            grow_after: Duration::from_millis(2),
+            idle_timeout: None,
+            spin: Duration::ZERO,
+            thread_name: "timer".to_owned(),
+            clock: clock.clone(),
+            manual,
+        });
+        (pool, kinds)
+    }
+
+    fn end(pool: &Arc<Pool>) {
+        assert!(pool.stop(Deadline::after(Some(Duration::from_secs(20)))).is_empty());
+    }
+
+    #[test]
+    fn alarms_ring_by_the_clock_that_the_user_moves() {
+        let clock = Arc::new(Clock::manual());
+        let (pool, _) = pool(1, &clock, true);
+        let (once, first) = Beat::of(&pool, None);
+        let (ever, second) = Beat::of(&pool, Some(100));
+        first.set(50);
+        first.set(80);
+        second.set(100);
+        for (to, once_then, ever_then) in
+            [(49, 0, 0), (50, 1, 0), (80, 1, 0), (100, 1, 1), (450, 1, 2), (549, 1, 2)]
+        {
+            clock.advance(Duration::from_nanos(to - clock.monotonic_ns()));
+            pool.run_until_idle();
+            assert_eq!((once.calls(), ever.calls()), (once_then, ever_then), "at {to}");
+        }
+        drop(second);
+        clock.advance(Duration::from_nanos(1_000));
+        assert_eq!(pool.run_until_idle(), 0, "its alarm was dropped");
+        first.set(0);
+        drop(once);
+        assert_eq!(pool.run_until_idle(), 1);
+        assert!(!first.is_set() && pool.timer().bells.lock().len() == 1);
+    }
+
+    #[test]
+    fn alarms_ring_on_a_worker_of_a_pool_at_its_maximum_and_without_any_start_no_thread() {
+        struct Where(Latch<bool>);
+        impl Timed for Where {
+            fn ring(&self, _: u64) -> Option<u64> {
+                self.0.set(std::thread::current().name() == Some("timer-0"));
+                None
+            }
+        }
+        let clock = Arc::new(Clock::real());
+        let (pool, kinds) = pool(1, &clock, false);
+        let work = Arc::new(Where(Latch::new()));
+        let weak: Weak<Where> = Arc::downgrade(&work);
+        let alarm = pool.alarm(weak);
+        assert!(pool.workers() == 0 && kinds.lock().is_empty());
+        alarm.set(clock.monotonic_ns() + 5_000_000);
+        let is_worker = work.0.wait(Deadline::after(Some(Duration::from_secs(60))));
+        assert_eq!(is_worker, Some(true), "on the worker, which was started first");
+        assert_eq!(*kinds.lock(), [ThreadKind::Worker(0), ThreadKind::Standby]);
+        alarm.set(clock.monotonic_ns() + 3_600_000_000_000);
+        end(&pool);
     }
 }

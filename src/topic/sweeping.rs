@@ -138,3 +138,125 @@ impl Exchange {
         }
     }
 }
+
+#[cfg(all(test, not(bus_loom)))]
+mod tests {
+    use super::*;
+    use crate::Bus;
+    use crate::map::Map;
+
+    /// Says in the count that it lives.
+    struct Alive(Arc<AtomicUsize>);
+
+    impl Alive {
+        fn born(count: &Arc<AtomicUsize>) -> Self {
+            count.fetch_add(1, Ordering::Relaxed);
+            Self(count.clone())
+        }
+    }
+
+    impl Drop for Alive {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    type Living = (Map<u64, Alive>, Arc<AtomicUsize>);
+
+    /// A map of that bus with so many entries, all of which were taken out again.
+    fn emptied(bus: &Bus, entries: u64) -> Living {
+        let exchange = bus.exchange();
+        let (map, count) = (Map::new(exchange.domain().clone()), Arc::new(AtomicUsize::new(0)));
+        for key in 0..entries {
+            let hash = map.hash_of(&key);
+            map.lock_for(hash).insert(hash, key, Alive::born(&count));
+            exchange.tidy();
+        }
+        for key in 0..entries {
+            let hash = map.hash_of(&key);
+            map.lock_for(hash).remove(hash, &key);
+            exchange.tidy();
+        }
+        (map, count)
+    }
+
+    fn await_none(count: &AtomicUsize) {
+        let end = Deadline::after(Some(Duration::from_secs(60)));
+        while count.load(Ordering::Relaxed) > 0 {
+            assert!(!end.passed(), "{} are never dropped", count.load(Ordering::Relaxed));
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    #[test]
+    fn g11_what_was_retired_is_dropped_by_a_worker_when_nothing_else_happens() {
+        for workers in [1..=1, 1..=4] {
+            let bus = Bus::builder().workers(workers).build().unwrap();
+            let (map, count) = emptied(&bus, 0);
+            assert_eq!(bus.stats().workers, 0, "a map alone starts no thread");
+            let other = emptied(&bus, 1_000);
+            await_none(&other.1);
+            assert_eq!(bus.exchange().domain().pending(), 0);
+            // Again, with the standby asleep.
+            let third = emptied(&bus, 10);
+            await_none(&third.1);
+            drop((map, count));
+        }
+    }
+
+    #[test]
+    fn g11_a_pin_holds_what_was_retired_up_and_its_end_lets_it_go() {
+        let bus = Bus::new().unwrap();
+        let (map, count) = emptied(&bus, 10);
+        await_none(&count);
+        let key = 3;
+        let hash = map.hash_of(&key);
+        map.lock_for(hash).insert(hash, key, Alive::born(&count));
+        let pinned = map.pin();
+        assert!(pinned.get(&key).is_some());
+        map.lock_for(hash).remove(hash, &key);
+        bus.exchange().tidy();
+        assert!(!bus.exchange().sweeper.get().unwrap().sweep());
+        assert_eq!(count.load(Ordering::Relaxed), 1, "still read");
+        drop(pinned);
+        await_none(&count);
+    }
+
+    #[test]
+    fn g11_manual_mode_drops_in_run_until_idle() {
+        let bus = Bus::builder().manual().build().unwrap();
+        let (_map, count) = emptied(&bus, 500);
+        assert!(count.load(Ordering::Relaxed) > 0);
+        bus.run_until_idle();
+        assert_eq!(count.load(Ordering::Relaxed), 0);
+        assert_eq!(bus.run_until_idle(), 0);
+    }
+
+    #[test]
+    fn g11_nothing_retired_is_left_after_the_end_in_any_order_of_drops() {
+        let end = Duration::from_secs(20);
+        let bus = Bus::new().unwrap();
+        let (map, count) = emptied(&bus, 500);
+        bus.shutdown(end).unwrap();
+        assert_eq!(count.load(Ordering::Relaxed), 0, "shutdown, then the map");
+        let hash = map.hash_of(&1);
+        map.lock_for(hash).insert(hash, 1, Alive::born(&count));
+        map.lock_for(hash).remove(hash, &1);
+        bus.exchange().tidy();
+        assert_eq!(count.load(Ordering::Relaxed), 0, "after the end who retires drops");
+        drop(map);
+
+        let bus = Bus::new().unwrap();
+        let (map, count) = emptied(&bus, 500);
+        drop(map);
+        bus.exchange().tidy();
+        bus.shutdown(end).unwrap();
+        assert_eq!(count.load(Ordering::Relaxed), 0, "the map, then shutdown");
+
+        let bus = Bus::new().unwrap();
+        let (map, count) = emptied(&bus, 500);
+        drop(bus);
+        drop(map);
+        await_none(&count);
+    }
+}
