@@ -2,12 +2,14 @@
 //!
 //! Publishing is not here: it never fails, its [`Report`](crate::Report) tells what became of the message.
 
+mod cache;
 #[cfg(feature = "config")]
 mod config_text;
 #[cfg(feature = "json")]
 mod event;
 mod service;
 
+pub use cache::{CacheError, CachingError};
 #[cfg(feature = "config")]
 pub use config_text::{ConfigProblem, ConfigTextError};
 #[cfg(feature = "json")]
@@ -339,6 +341,10 @@ pub enum Error {
     Event(EventError),
     /// A forward was not made.
     Forward(ForwardError),
+    /// A cache was not made.
+    Cache(CacheError),
+    /// A topic is not kept in a cache.
+    Caching(CachingError),
     /// A topic pool has no such member.
     Pool(PoolError),
     /// Waiting was given up.
@@ -360,6 +366,8 @@ impl fmt::Display for Error {
             #[cfg(feature = "json")]
             Self::Event(error) => error.fmt(f),
             Self::Forward(error) => error.fmt(f),
+            Self::Cache(error) => error.fmt(f),
+            Self::Caching(error) => error.fmt(f),
             Self::Pool(error) => error.fmt(f),
             Self::Wait(error) => error.fmt(f),
             Self::Shutdown(error) => error.fmt(f),
@@ -388,6 +396,8 @@ each!(
     Subscribe(SubscribeError),
     Filter(FilterError),
     Forward(ForwardError),
+    Cache(CacheError),
+    Caching(CachingError),
     Pool(PoolError),
     Wait(WaitError),
     Shutdown(ShutdownError)

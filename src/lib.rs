@@ -26,6 +26,7 @@ mod topic;
 
 mod subscription;
 
+mod cache;
 mod topic_pool;
 
 mod bus;
@@ -36,14 +37,15 @@ pub use bus::{
     Bus, BusBuilder, Diagnosis, Finding, Severity, ShutdownReport, Straggler, Subject, Trend, Trouble,
     TypeBuilder, WeakBus,
 };
+pub use cache::{AnyType, Cache, CacheBuilder, CacheEntry, CachePin, CachingTopic, Select};
 pub use dispatch::fence::{PanicPlace, PanicReport};
 pub use dispatch::threads::{ThreadInfo, ThreadKind};
 pub use dispatch::wait::Wait;
 #[cfg(feature = "json")]
 pub use error::EventError;
 pub use error::{
-    ConfigError, Error, FilterError, ForwardError, NameError, PoolError, ShutdownError, SubscribeError,
-    TypeError, WaitError,
+    CacheError, CachingError, ConfigError, Error, FilterError, ForwardError, NameError, PoolError,
+    ShutdownError, SubscribeError, TypeError, WaitError,
 };
 #[cfg(feature = "config")]
 pub use error::{ConfigProblem, ConfigTextError};
@@ -55,8 +57,8 @@ pub use message::{
     Origin, SnapshotEnd, SubscriptionChange, Timestamp, TypeInfo,
 };
 pub use stats::{
-    Blocked, Bucket, BusStats, Lost, MessageTypeStats, PoolStats, Refused, Rows, SubscriptionState,
-    SubscriptionStats, Timing, TopicDetail, TopicStats, Totals, Work, WorkerStats,
+    Blocked, Bucket, BusStats, CacheStats, Lost, MessageTypeStats, PoolStats, Refused, Rows,
+    SubscriptionState, SubscriptionStats, Timing, TopicDetail, TopicStats, Totals, Work, WorkerStats,
 };
 pub use subscription::{
     Batch, Delivery, Handled, Received, RecvTimeoutError, Stream, Subscription, SubscriptionBuilder,
@@ -84,7 +86,9 @@ unwind_safe!(
     Publisher,
     MessageType<T>,
     TopicOf<T>,
-    TopicPool
+    TopicPool,
+    Cache,
+    CachingTopic
 );
 
 // The blocks of Rust in the pages of docs/ are compiled and run.

@@ -18,6 +18,10 @@ fn handles_go_to_other_threads() {
     cloned::<Topic>();
     cloned::<TopicOf<std::cell::Cell<u8>>>();
     cloned::<TopicPool>();
+    cloned::<Cache>();
+    shared::<CachingTopic>();
+    shared::<CacheEntry<'_>>();
+    sent::<CacheBuilder>();
     cloned::<Message>();
     cloned::<MessageType<std::cell::Cell<u8>>>();
     cloned::<AmiEvent>();
@@ -64,6 +68,8 @@ fn plain_data_is_plain() {
     plain::<Handled>();
     plain::<PanicPlace>();
     plain::<BusStats>();
+    plain::<CacheStats>();
+    plain::<AnyType>();
     plain::<TopicStats>();
     plain::<SubscriptionStats>();
     plain::<Timing>();
@@ -86,6 +92,8 @@ fn every_error_is_one_and_becomes_the_crates_own() {
     error::<SubscribeError>();
     error::<ForwardError>();
     error::<PoolError>();
+    error::<CacheError>();
+    error::<CachingError>();
     error::<WaitError>();
     error::<ShutdownError>();
     fn standard<T: StdError + Send + Sync + Copy + PartialEq + 'static>() {}

@@ -1,6 +1,7 @@
 //! The facade: a bus, how it is configured, and how it ends.
 
 mod builder;
+mod caches;
 #[cfg(feature = "config")]
 mod config;
 mod diagnose;

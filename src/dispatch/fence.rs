@@ -28,13 +28,21 @@ pub enum PanicPlace {
     ValueDrop,
     /// The hook for the start of a thread.
     ThreadStart,
+    /// A function that gives the ids of a cache's messages.
+    CacheId,
+    /// The comparison of two states, or of two aggregates, of a cache.
+    CacheEquality,
+    /// The aggregate function of a cache.
+    Aggregate,
+    /// What is called when an aggregate has changed.
+    Announce,
 }
 
 /// One caught panic, as the hook sees it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PanicReport<'a> {
-    /// The subscription's name; the message type's for formatters and values; the thread's for the start of one.
+    /// The subscription's name; the message type's for formatters and values; the cache's for its functions; the thread's for the start of one.
     pub name: &'a str,
     /// What was running.
     pub place: PanicPlace,

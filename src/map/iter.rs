@@ -52,14 +52,22 @@ where
 {
     /// Calls `look` with every entry, as `Pinned::iter` would meet them, but is pinned for a few hundred of them at a
     /// time only.
-    pub(crate) fn for_each(&self, mut look: impl FnMut(&K, &V)) {
+    pub(crate) fn for_each(&self, look: impl FnMut(&K, &V)) {
+        self.for_some(look, || {});
+    }
+
+    /// The same, and calls `between` whenever it is not pinned: after every few hundred entries, and at the end.
+    pub(crate) fn for_some(&self, mut look: impl FnMut(&K, &V), mut between: impl FnMut()) {
         for shard in 0..self.shards() {
             let mut next = Some(0);
             while let Some(from) = next {
-                let _guard = self.domain.pin();
-                // SAFETY: the reference is not used after the guard.
-                let table = unsafe { self.core.table(shard) };
-                next = table.and_then(|table| some_of(Steps::new(table, from), &mut look));
+                next = {
+                    let _guard = self.domain.pin();
+                    // SAFETY: the reference is not used after the guard.
+                    let table = unsafe { self.core.table(shard) };
+                    table.and_then(|table| some_of(Steps::new(table, from), &mut look))
+                };
+                between();
             }
         }
     }

@@ -64,6 +64,11 @@ impl Kind {
         self.declined
     }
 
+    /// The node whose state its messages speak of unless they say otherwise.
+    pub(crate) fn local(&self) -> Option<Origin> {
+        self.local
+    }
+
     pub(super) fn forms(&self) -> &Forms {
         &self.forms
     }

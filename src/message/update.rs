@@ -190,10 +190,9 @@ pub(crate) struct CacheTypes {
 }
 
 impl CacheTypes {
-    /// Puts `old` into an update that nobody else has yet. Runs no foreign code if it had none.
-    pub(crate) fn fill_in(&self, update: &mut Message, old: Option<Message>) {
-        if let Some(value) = self.updates.read_mut(update) {
-            value.old = old;
-        }
+    /// Puts `old` into an update that nobody else has yet. Gives back what it had.
+    pub(crate) fn fill_in(&self, update: &mut Message, old: Option<Message>) -> Option<Message> {
+        let value = self.updates.read_mut(update)?;
+        std::mem::replace(&mut value.old, old)
     }
 }

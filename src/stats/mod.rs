@@ -13,9 +13,11 @@
 //! | `state` | what a subscription is doing |
 //! | `tables` | the structs of topics and subscriptions |
 //! | `whole` | those of types, threads, and a bus as a whole |
+//! | `cache` | that of caches |
 //! | `rows`, `print` | how they print: rows as tables, one in detail |
 //! | [`human`] | figures as people read them |
 
+mod cache;
 pub(crate) mod delay;
 pub(crate) mod handling;
 pub(crate) mod histogram;
@@ -27,6 +29,7 @@ mod tables;
 mod timing;
 mod whole;
 
+pub use cache::CacheStats;
 pub(crate) use delay::DelaySample;
 pub(crate) use handling::HandlerTime;
 pub(crate) use histogram::Histogram;

@@ -1,0 +1,83 @@
+//! Many reads under one guard, by reference.
+
+use super::CacheCore;
+use super::entry::Entry;
+use super::key::{EntryKey, Keyed};
+use super::select::Select;
+use crate::map::Pinned;
+use crate::message::{Message, MessageType, Origin};
+use std::fmt;
+
+/// A cache held for many reads. Got by [`Cache::pin`](super::Cache::pin).
+///
+/// Its iterators allocate nothing, and are weakly consistent: each entry that stands all the while is shown once, as it is
+/// when it is come to. Writers are not held up, but no memory of what they replace is given back while it is held.
+#[must_use = "it only keeps memory from being given back"]
+pub struct CachePin<'a> {
+    pub(super) core: &'a CacheCore,
+    pub(super) map: Pinned<'a, EntryKey, Entry>,
+}
+
+impl CachePin<'_> {
+    fn entry<T>(&self, kind: &MessageType<T>, id: &str) -> Option<&Entry> {
+        let key = self.core.key_of(kind.kind(), id)?;
+        self.map.get(&key as &dyn Keyed)
+    }
+
+    /// What this node says of that object. As [`Cache::get`](super::Cache::get).
+    pub fn get<T>(&self, kind: &MessageType<T>, id: &str) -> Option<&Message> {
+        self.entry(kind, id)?.local()
+    }
+
+    /// What that node says of that object; `None`: what all of them come to.
+    pub fn get_by_origin<T>(
+        &self,
+        kind: &MessageType<T>,
+        id: &str,
+        origin: impl Into<Option<Origin>>,
+    ) -> Option<&Message> {
+        self.core.of_origin(self.entry(kind, id)?, origin.into())
+    }
+
+    /// What all nodes come to.
+    pub fn get_aggregate<T>(&self, kind: &MessageType<T>, id: &str) -> Option<&Message> {
+        self.entry(kind, id)?.aggregate()
+    }
+
+    /// What every node says of that object, this one first; the aggregate is not among them.
+    pub fn get_all<T>(&self, kind: &MessageType<T>, id: &str) -> impl Iterator<Item = &Message> {
+        self.entry(kind, id).into_iter().flat_map(Entry::states)
+    }
+
+    /// What this node says of each object of those types: `&kind` for one type, [`AnyType`](super::AnyType) for all.
+    pub fn iter(&self, types: impl Select) -> impl Iterator<Item = &Message> {
+        self.entries(types).filter_map(Entry::local)
+    }
+
+    /// What that node says of each object; `None`: what all of them come to.
+    pub fn iter_by_origin(
+        &self,
+        types: impl Select,
+        origin: impl Into<Option<Origin>>,
+    ) -> impl Iterator<Item = &Message> {
+        let origin = origin.into();
+        self.entries(types).filter_map(move |entry| self.core.of_origin(entry, origin))
+    }
+
+    /// What every node says of each object, without aggregates.
+    pub fn iter_all(&self, types: impl Select) -> impl Iterator<Item = &Message> {
+        self.entries(types).flat_map(Entry::states)
+    }
+
+    fn entries<S: Select>(&self, types: S) -> impl Iterator<Item = &Entry> + use<'_, S> {
+        let wanted = types.wanted();
+        let found = self.map.iter().filter(move |(key, _)| self.core.selects(wanted, key.kind));
+        found.map(|(_, entry)| entry)
+    }
+}
+
+impl fmt::Debug for CachePin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CachePin").field("entries", &self.core.map.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,254 @@
+//! A message is kept: the writer's side of the protocol in the folder's header.
+
+use super::entry::{Entry, Slot, Via};
+use super::key::{EntryKey, KeyRef, Keyed};
+use super::{CacheCore, same};
+use crate::mailbox::Key;
+use crate::message::kind::Kind;
+use crate::message::{CacheUpdate, Message, Origin};
+use crate::sync::Arc;
+use crate::topic::TopicCore;
+use crate::topic::errands::Errands;
+use crate::topic::tap::Store;
+use crate::topic::walk::Walk;
+
+/// What is to become of one slot.
+#[derive(Clone, Copy)]
+pub(crate) struct Change<'a> {
+    /// A message of the slot; unless it is cleared, the one that is to stand there.
+    pub(crate) state: &'a Message,
+    /// Its origin.
+    pub(crate) origin: Origin,
+    pub(crate) id: &'a str,
+    pub(crate) is_clear: bool,
+    /// What must stand there for it; `None`: whatever does.
+    pub(crate) expected: Option<&'a Message>,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Changed,
+    /// It was so already, or an equal message stands there.
+    Unchanged,
+    /// Something else stands there than was expected.
+    Outdated,
+}
+
+/// A slot as the writer saw it before it locked.
+#[derive(Default)]
+struct Seen {
+    id: Option<Arc<str>>,
+    old: Option<Message>,
+    /// The state is equal to the one seen, so that it is left out.
+    is_equal: bool,
+}
+
+/// What came of one attempt under the lock.
+enum Step {
+    /// At this version of the entry.
+    Swapped(u64),
+    /// The entry, if there is one, is of this version.
+    Left(Option<u64>),
+    Again,
+}
+
+impl<'a> Change<'a> {
+    fn kind(&self) -> &'a Kind {
+        self.state.kind()
+    }
+
+    fn key(&self) -> KeyRef<'a> {
+        KeyRef { kind: self.state.type_id(), id: self.id }
+    }
+
+    /// What is to stand there; `None`: nothing.
+    fn new(&self) -> Option<&'a Message> {
+        (!self.is_clear).then_some(self.state)
+    }
+}
+
+impl Store for CacheCore {
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn name(&self) -> Arc<str> {
+        self.rules.name.clone()
+    }
+
+    fn keep(&self, message: &Message, outputs: &[&Arc<TopicCore>], errands: &mut Errands) -> bool {
+        let control = &self.exchange.cached;
+        let cleared = control.clears.read(message);
+        let state = cleared.map_or(message, |clear| &clear.state);
+        let is = |kind: &Arc<Kind>| std::ptr::eq(state.kind(), &raw const **kind);
+        if is(self.exchange.changes.kind()) || is(control.snapshot_ends.kind()) || is(control.clears.kind()) {
+            return false;
+        }
+        let Some(origin) = state.origin() else { return false };
+        let Some(id) = self.rules.id(state) else { return false };
+        let change = Change { state, origin, id: &id, is_clear: cleared.is_some(), expected: None };
+        self.write(&change, outputs, errands) == Outcome::Changed
+    }
+}
+
+impl CacheCore {
+    /// Brings `change` about and announces it to `outputs`, and to who listens to the cache as a whole. The caller holds
+    /// no lock, and sees to the errands.
+    pub(crate) fn write(
+        &self,
+        change: &Change<'_>,
+        outputs: &[&Arc<TopicCore>],
+        errands: &mut Errands,
+    ) -> Outcome {
+        loop {
+            let heard = self.is_heard(outputs);
+            let mut seen = match heard || change.is_clear || self.rules.suppresses(change.kind()) {
+                true => self.look(change),
+                false => Seen::default(),
+            };
+            if change.expected.is_some() && !same(change.expected, seen.old.as_ref()) {
+                return Outcome::Outdated;
+            }
+            // What is not there need not go.
+            if change.is_clear && seen.old.is_none() {
+                return Outcome::Unchanged;
+            }
+            let mut update = heard.then(|| self.update(change, &mut seen));
+            let step = self.swap(change, &seen, &mut update, outputs, errands);
+            let (outcome, version) = match step {
+                Step::Again => continue,
+                Step::Swapped(version) => {
+                    self.exchange.tidy();
+                    (Outcome::Changed, Some(version))
+                }
+                Step::Left(version) => (Outcome::Unchanged, version),
+            };
+            self.count(change, outcome, &seen);
+            if let Some(version) = version {
+                self.follow(change, version, outputs, errands);
+            }
+            return outcome;
+        }
+    }
+
+    /// Whether anybody would get an update.
+    pub(super) fn is_heard(&self, outputs: &[&Arc<TopicCore>]) -> bool {
+        let updates = self.exchange.cached.updates.kind();
+        self.roots(outputs).any(|topic| Walk::from(topic).wants(updates))
+    }
+
+    /// Where updates go.
+    pub(super) fn roots<'a>(
+        &'a self,
+        outputs: &'a [&'a Arc<TopicCore>],
+    ) -> impl Iterator<Item = &'a Arc<TopicCore>> + Clone {
+        outputs.iter().copied().chain([self.updates.core()])
+    }
+
+    fn look(&self, change: &Change<'_>) -> Seen {
+        let is_local = self.is_local(change.origin);
+        let seen = self.map.get_with(&change.key() as &dyn Keyed, |entry| {
+            let old = entry.slot(change.origin, is_local).map(|slot| slot.message.clone());
+            Seen { id: Some(entry.id.clone()), old, is_equal: false }
+        });
+        let mut seen = seen.unwrap_or_default();
+        if let (Some(old), Some(new)) = (&seen.old, change.new()) {
+            seen.is_equal = !old.is_same(new) && self.rules.are_equal(old, new);
+        }
+        seen
+    }
+
+    fn update(&self, change: &Change<'_>, seen: &mut Seen) -> Message {
+        let id = seen.id.get_or_insert_with(|| change.id.into()).clone();
+        CacheUpdate::new(id, seen.old.clone(), change.new().cloned())
+            .into_message(&self.exchange.cached.updates)
+    }
+
+    /// The part under the shard's lock: bus code only. What it replaces is dropped later, by others.
+    fn swap(
+        &self,
+        change: &Change<'_>,
+        seen: &Seen,
+        update: &mut Option<Message>,
+        outputs: &[&Arc<TopicCore>],
+        errands: &mut Errands,
+    ) -> Step {
+        let is_local = self.is_local(change.origin);
+        let slot = change.new().map(|new| Slot { message: new.clone(), via: Via::of(outputs) });
+        let key = change.key();
+        let hash = self.map.hash_of(&key as &dyn Keyed);
+        let mut shard = self.map.lock_for(hash);
+        let current = shard.get(hash, &key as &dyn Keyed);
+        let old = current.and_then(|entry| entry.slot(change.origin, is_local)).map(|slot| &slot.message);
+        if same(old, change.new()) {
+            return Step::Left(current.map(|entry| entry.version));
+        }
+        let has_moved = !same(old, seen.old.as_ref());
+        if has_moved && self.depends_on_old(change) {
+            return Step::Again;
+        }
+        if seen.is_equal {
+            return Step::Left(current.map(|entry| entry.version));
+        }
+        match update {
+            None if self.is_heard(outputs) => return Step::Again,
+            Some(update) if has_moved => self.correct(update, old.cloned(), errands),
+            _ => {}
+        }
+        let id = || seen.id.clone().unwrap_or_else(|| change.id.into());
+        let fresh = || Entry::empty(id(), shard.sequence());
+        let mut next = current.map_or_else(fresh, Entry::clone);
+        next.version = shard.next_sequence();
+        next.set_slot(change.origin, is_local, slot);
+        let version = next.version;
+        let key = EntryKey { kind: key.kind, id: next.id.clone() };
+        match next.has_no_slot() && !self.rules.has_aggregate() {
+            true => _ = shard.remove(hash, &key),
+            false => _ = shard.insert(hash, key, next),
+        }
+        if let Some(update) = update.take() {
+            self.tell(update, change.key(), Some(change.origin), outputs, errands);
+        }
+        Step::Swapped(version)
+    }
+
+    /// Whether what was found before the lock counts only of the very slot that was looked at.
+    fn depends_on_old(&self, change: &Change<'_>) -> bool {
+        change.is_clear || change.expected.is_some() || self.rules.suppresses(change.kind())
+    }
+
+    /// Another writer came first: its message is the old one.
+    fn correct(&self, update: &mut Message, old: Option<Message>, errands: &mut Errands) {
+        if let Some(believed) = self.exchange.cached.fill_in(update, old) {
+            errands.bury(believed);
+        }
+    }
+
+    /// Pushes an update of the slot `origin` of the entry. The caller has the lock of its shard.
+    pub(super) fn tell(
+        &self,
+        update: Message,
+        entry: KeyRef<'_>,
+        origin: Option<Origin>,
+        outputs: &[&Arc<TopicCore>],
+        errands: &mut Errands,
+    ) {
+        let key = || conflate_key(entry, origin);
+        errands.announce(self.roots(outputs), update, key);
+    }
+
+    fn count(&self, change: &Change<'_>, outcome: Outcome, seen: &Seen) {
+        match outcome {
+            Outcome::Changed if change.is_clear => _ = self.counts.cleared.add(1),
+            Outcome::Unchanged if seen.is_equal => _ = self.counts.suppressed.add(1),
+            _ => {}
+        }
+    }
+}
+
+/// Updates replace each other only where they are of the same slot.
+fn conflate_key(entry: KeyRef<'_>, origin: Option<Origin>) -> Key {
+    let origin = origin.map_or(0, |origin| origin.0.get());
+    Key::from((u64::from(entry.kind) << 32 | u64::from(origin), entry.id))
+}

@@ -1,0 +1,68 @@
+//! What can go wrong with caches.
+
+use super::NameError;
+use std::fmt;
+
+/// Why a cache was not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CacheError {
+    /// Its name was refused.
+    Name(NameError),
+    /// Nothing says what the id of a message is.
+    NoId,
+    /// A type that it was told of is of another bus.
+    ForeignType(String),
+}
+
+impl fmt::Display for CacheError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(why) => write!(f, "cache: {why}"),
+            Self::NoId => f.write_str(
+                "cache: nothing says what the id of a message is; id_of() or id() does, one is needed",
+            ),
+            Self::ForeignType(name) => {
+                write!(
+                    f,
+                    "cache: message type {name:?} belongs to another bus; get it from the bus of this cache"
+                )
+            }
+        }
+    }
+}
+
+impl From<NameError> for CacheError {
+    fn from(error: NameError) -> Self {
+        Self::Name(error)
+    }
+}
+
+/// Why a topic is not kept in that cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CachingError {
+    /// The cache is of another bus.
+    OtherBus,
+    /// The filter names a type of another bus.
+    ForeignType(String),
+    /// The topic is where the cache tells of its own updates.
+    OwnUpdates,
+}
+
+impl fmt::Display for CachingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherBus => f.write_str("caching: the cache belongs to another bus than the topic"),
+            Self::ForeignType(name) => {
+                write!(
+                    f,
+                    "caching: message type {name:?} belongs to another bus; get it from the bus of this topic"
+                )
+            }
+            Self::OwnUpdates => {
+                f.write_str("caching: a cache cannot keep its own updates; another cache can")
+            }
+        }
+    }
+}

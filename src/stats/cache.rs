@@ -1,0 +1,54 @@
+//! A cache.
+
+use super::human::count;
+use super::rows::details;
+use std::fmt;
+
+/// One cache's figures at one moment.
+///
+/// ```
+/// # use stasis_bus::{Bus, Cache};
+/// # let bus = Bus::builder().manual().build()?;
+/// # let state = bus.message_type::<(String, u32)>("state")?;
+/// # let cache = Cache::builder(&bus).id_of(&state, |(id, _)| id).name("states").build()?;
+/// # let topic = bus.topic("states")?;
+/// # let _cached = topic.caching(&cache)?;
+/// topic.publish(state.message(("alice".to_owned(), 1)));
+/// topic.publish(state.message(("alice".to_owned(), 2)));
+/// let stats = cache.stats();
+/// assert_eq!((stats.entries, stats.updates, stats.cleared), (1, 2, 0));
+/// println!("{stats}");
+/// # Ok::<(), stasis_bus::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct CacheStats {
+    /// Its name.
+    pub name: String,
+    /// Entries now, of all types.
+    pub entries: u64,
+    /// Changes of what an origin says, clears included. Each was announced to whoever listened.
+    pub updates: u64,
+    /// Messages left out because an equal one stood there.
+    pub suppressed: u64,
+    /// Of the updates: what was cleared.
+    pub cleared: u64,
+    /// Changes of aggregates.
+    pub aggregates: u64,
+    /// What was replaced or removed in all caches of the bus, and is not dropped yet.
+    pub garbage: u64,
+}
+
+impl fmt::Display for CacheStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines = [
+            ("entries", count(self.entries)),
+            ("updates", format!("{}, {} of them clears", count(self.updates), count(self.cleared))),
+            ("suppressed", count(self.suppressed)),
+            ("aggregates", count(self.aggregates)),
+            ("garbage", count(self.garbage)),
+        ];
+        details(f, &format!("cache {}", self.name), &lines)
+    }
+}
