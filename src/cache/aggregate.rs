@@ -53,7 +53,7 @@ impl Job {
         while let Some(entry) = self.newest() {
             let verdict = self.judge(&entry);
             let Some(stored) = self.store(&entry, verdict, errands) else { continue };
-            self.cache.exchange.tidy();
+            errands.retired();
             if let Some(aggregate) = stored.filter(|_| self.cache.rules.announces()) {
                 errands.after_mailboxes(move |_| self.announce(&aggregate));
             }

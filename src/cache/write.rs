@@ -119,7 +119,7 @@ impl CacheCore {
             let (outcome, version) = match step {
                 Step::Again => continue,
                 Step::Swapped(version) => {
-                    self.exchange.tidy();
+                    errands.retired();
                     (Outcome::Changed, Some(version))
                 }
                 Step::Left(version) => (Outcome::Unchanged, version),

@@ -272,6 +272,7 @@ impl<'w> Batch<'w> {
         self.errands.turns.run_serial();
         // Values go last, when every turn is passed on: their drops may do anything.
         self.release();
+        self.errands.close(&self.walk.topic.exchange);
         self.report
     }
 

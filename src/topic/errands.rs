@@ -11,7 +11,7 @@
 //! | [`flush`](Errands::flush): wake-ups, then callbacks that hear of water marks | wakers, callbacks |
 //! | [`settle`](Errands::settle): what was put off ([`after_mailboxes`](Errands::after_mailboxes)), inline handlers | aggregate functions, handlers |
 //! | Serial mailboxes whose turn was taken | handlers |
-//! | drops | drops of values |
+//! | [`close`](Errands::close): drops, also of what maps have retired | drops of values |
 //!
 //! A message that is announced under a lock is in every mailbox when the lock is free again. So the order of the lock is
 //! the order in every mailbox, whoever was faster afterwards. The lists are collected under the lock as well: who became
@@ -47,6 +47,7 @@ struct More {
     lists: Vec<Reached>,
     put_off: VecDeque<PutOff>,
     dead: Vec<Message>,
+    has_retired: bool,
 }
 
 type PutOff = Box<dyn FnOnce(&mut Errands)>;
@@ -156,6 +157,11 @@ impl Errands {
         self.more.get_or_insert_default().dead.push(message);
     }
 
+    /// Something was retired from a map: what can be dropped of it is, at the very end.
+    pub(crate) fn retired(&mut self) {
+        self.more.get_or_insert_default().has_retired = true;
+    }
+
     /// Puts `code` off until every mailbox has the message that is being published, and no lock is held.
     pub(crate) fn after_mailboxes(&mut self, code: impl FnOnce(&mut Self) + 'static) {
         self.more.get_or_insert_default().put_off.push_back(Box::new(code));
@@ -190,7 +196,19 @@ impl Errands {
         self.flush(exchange);
         let report = self.settle(exchange);
         self.turns.run_serial();
+        self.close(exchange);
         report
+    }
+
+    /// The end of it, when every turn is passed on: the drops.
+    pub(super) fn close(&mut self, exchange: &Exchange) {
+        if let Some(more) = self.more.take() {
+            let has_retired = more.has_retired;
+            drop(more);
+            if has_retired {
+                exchange.tidy();
+            }
+        }
     }
 }
 

@@ -251,6 +251,7 @@ impl Fanout<'_> {
     /// Stops before the end. A reference that inline handlers need is there, or one for a full mailbox.
     fn stop(mut self, full: Vec<Arc<Mailbox>>) -> Rest {
         self.errands.turns.run_serial();
+        self.errands.close(&self.walk.topic.exchange);
         // SAFETY: the references go with it; `Fanout` gives back none unless it finishes.
         let message = ManuallyDrop::new(unsafe { std::ptr::read(&*self.message) });
         Rest { message, unshared: self.unshared, report: self.report, full }
