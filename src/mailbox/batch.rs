@@ -140,10 +140,13 @@ impl Mailbox {
             return self.throw_away(group);
         }
         let mut missed = evicted + self.losses.take();
-        for (seq, word) in (first..).zip(group) {
-            self.delay.reached(seq, || self.clock.monotonic_ns());
+        let base = self.seq_base();
+        for (place, word) in (0..).zip(group) {
+            let index = first.wrapping_add(place);
+            self.delay.reached(index, || self.clock.monotonic_ns());
             // SAFETY: taken out of the ring, so it is ours alone.
             let (entry, lost) = unsafe { self.open(word) };
+            let seq = index.wrapping_add(base);
             let told = Told { missed: std::mem::take(&mut missed) + lost, seq, end: None };
             batcher.items.push(BatchItem { entry, told });
         }

@@ -189,6 +189,14 @@ impl Mailbox {
             // SAFETY: as the caller says.
             return (unsafe { Entry::from_word(word) }, 0);
         }
+        if word == Entry::STANDING {
+            // SAFETY: the caller took the token, so it has the turn.
+            let standing = unsafe { self.pop_standing() };
+            debug_assert!(standing.is_some(), "a token without a message");
+            if let Some(standing) = standing {
+                return (Entry::Plain(self.make(standing)), 0);
+            }
+        }
         let (word, lost) = match &self.lane {
             Some(lane) if word == Entry::TOKEN => lane.take_front(word),
             _ => (word, 0),

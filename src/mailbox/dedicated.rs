@@ -118,6 +118,10 @@ pub(crate) fn start(
 pub(crate) fn run_alone(mailbox: &Arc<Mailbox>, parker: &Parker, wait: Wait) {
     home::send_messages_home();
     let spins = wait != Wait::Park;
+    while mailbox.is_catching_up() {
+        // The turn of who subscribes wakes it.
+        parker.park(None);
+    }
     while !mailbox.done().is_set() {
         if spins {
             run(mailbox, parker, Budget::SPINNING);

@@ -46,6 +46,9 @@ impl Entry {
     /// addresses of at least 8.
     pub(super) const TOKEN: NonZeroUsize = NonZeroUsize::new(ENVELOPE | 0b10).unwrap();
 
+    /// In a group, for something that stands before the ring (`prelude`).
+    pub(super) const STANDING: NonZeroUsize = NonZeroUsize::new(ENVELOPE | 0b100).unwrap();
+
     /// Whether the word is a message's, without anything around it.
     #[inline]
     pub(super) fn is_plain(word: NonZeroUsize) -> bool {

@@ -86,7 +86,9 @@ impl Mailbox {
     pub(crate) fn fill(&self, stats: &mut SubscriptionStats) {
         let now = self.clock.monotonic_ns();
         (stats.accepted, stats.depth) = self.ring.accepted_and_depth();
-        stats.accepted += self.accepted_in_lane();
+        let (stood, stand) = self.prelude_count();
+        stats.accepted += self.accepted_in_lane() + stood;
+        stats.depth += stand;
         stats.high_water = self.ring.high_water();
         stats.capacity = self.ring.capacity();
         stats.lost = self.lost();

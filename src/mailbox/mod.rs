@@ -18,6 +18,7 @@
 //! | [`ending`] | the final message, and what follows it |
 //! | [`dedicated`] | a thread of its own for one mailbox |
 //! | [`reader`] | the owner's side of a stream |
+//! | [`prelude`] | what stands before the ring of a subscription that catches up |
 //! | [`inline`] | a subscription without a mailbox |
 //! | `figures` | what a mailbox tells of itself |
 
@@ -34,6 +35,7 @@ mod losses;
 pub(crate) mod marks;
 pub(crate) mod offer;
 pub(crate) mod policy;
+mod prelude;
 pub(crate) mod reader;
 pub(crate) mod room;
 pub(crate) mod run;
@@ -52,6 +54,7 @@ pub(crate) use marks::{OnWaterMark, default_marks};
 pub(crate) use offer::{Offer, Patience};
 pub(crate) use policy::Limits;
 pub use policy::{Dispatch, Grow, OnPanic, Overflow};
+pub(crate) use prelude::Standing;
 pub(crate) use reader::{Next, Reader};
 use run::Work;
 pub(crate) use run::{EachHandler, Handler};
@@ -69,6 +72,7 @@ use crate::sync::{Arc, Tally, UnsafeCell, WakerCell};
 use conflate::Lane;
 use losses::{Loss, Losses};
 use marks::Congestion;
+use prelude::Prelude;
 use room::Room;
 
 /// One message on its way into user code.
@@ -117,6 +121,8 @@ const OVERFLOWED: u8 = 1 << 7;
 pub(crate) struct Mailbox {
     ring: Ring,
     lane: Option<Box<Lane>>,
+    /// Of a subscription that catches up.
+    prelude: Option<Box<Prelude>>,
     overflow: Overflow,
     consumer: Consumer,
     profile: Profile,
@@ -150,6 +156,7 @@ impl Mailbox {
         Self {
             ring: Ring::new(Shape { capacity, evicting, marks }),
             lane: Lane::of(&overflow),
+            prelude: None,
             congestion: Congestion::new(on_water_mark, marks),
             overflow,
             consumer,
@@ -230,6 +237,10 @@ impl Mailbox {
     /// The caller has the turn.
     unsafe fn take(&self, group: &mut Group, most: usize) -> Taken {
         // SAFETY: as the caller says.
+        if let Some(taken) = unsafe { self.take_prelude(group, most) } {
+            return taken;
+        }
+        // SAFETY: as the caller says.
         let taken = unsafe { self.ring.take(group, most) };
         if let Taken::Some { missed, .. } | Taken::End { missed } = taken
             && missed > 0
@@ -277,11 +288,11 @@ impl Mailbox {
     }
 
     pub(crate) fn depth(&self) -> u64 {
-        self.ring.depth()
+        self.ring.depth() + self.prelude_count().1
     }
 
     pub(crate) fn accepted(&self) -> u64 {
-        self.ring.accepted() + self.accepted_in_lane()
+        self.ring.accepted() + self.accepted_in_lane() + self.prelude_count().0
     }
 
     /// What was lost so far, by reason.

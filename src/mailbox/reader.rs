@@ -13,7 +13,7 @@
 use super::ending::Forget;
 use super::entry::Entry;
 use super::losses::Loss;
-use super::{Consumer, Ending, Mailbox, Told};
+use super::{Consumer, Ending, Mailbox, Standing, Told};
 use crate::message::{EndReason, Message};
 use crate::queue::{GROUP, Group, Taken};
 use crate::sync::{Arc, Mutex, thread};
@@ -43,7 +43,7 @@ pub(crate) struct Reader {
 
 struct Place {
     group: Group,
-    seq: u64,
+    index: u64,
     missed: u64,
     /// The last item, if somebody waits until the reader comes again.
     last: Option<Entry>,
@@ -55,13 +55,15 @@ struct Place {
 struct AfterRead {
     released: Option<Entry>,
     crossed: bool,
+    /// Made into a message then.
+    standing: Option<(Standing, Told)>,
     /// The final message is made then.
     ended: Option<(Ending, Told)>,
 }
 
 impl Reader {
     pub(crate) fn new(mailbox: Arc<Mailbox>, ending: Ending) -> Self {
-        let place = Place { group: Group::default(), seq: 0, missed: 0, last: None, ending: Some(ending) };
+        let place = Place { group: Group::default(), index: 0, missed: 0, last: None, ending: Some(ending) };
         Self { mailbox, place: Mutex::new(place) }
     }
 
@@ -141,9 +143,10 @@ impl Reader {
         if after.crossed {
             self.mailbox.tell_crossings();
         }
-        match after.ended {
-            Some((ending, told)) => Next::Item(self.end(ending, told)),
-            None => next,
+        match (after.ended, after.standing) {
+            (Some((ending, told)), _) => Next::Item(self.end(ending, told)),
+            (None, Some((standing, told))) => Next::Item(Item { message: self.mailbox.make(standing), told }),
+            (None, None) => next,
         }
     }
 
@@ -161,21 +164,27 @@ impl Reader {
                 Taken::End { missed } => return self.read_end(&mut place, missed, &mut after.ended),
             }
         }
-        self.read_one(&mut place).map_or(Next::Nothing, Next::Item)
+        self.read_one(&mut place, &mut after.standing).map_or(Next::Nothing, Next::Item)
     }
 
-    fn read_one(&self, place: &mut Place) -> Option<Item> {
+    /// What stands before the ring goes to `standing`, and is made into a message later.
+    fn read_one(&self, place: &mut Place, standing: &mut Option<(Standing, Told)>) -> Option<Item> {
+        let word = place.group.next()?;
+        if word == Entry::STANDING {
+            let told = place.tell(&self.mailbox, 0);
+            // SAFETY: the lock makes us the only reader.
+            *standing = unsafe { self.mailbox.pop_standing() }.map(|standing| (standing, told));
+            return None;
+        }
         // SAFETY: taken out of the ring, so it is ours alone.
-        let (entry, lost) = unsafe { self.mailbox.open(place.group.next()?) };
-        let seq = place.seq;
-        place.seq += 1;
-        self.mailbox.delay.reached(seq, || self.mailbox.clock.monotonic_ns());
-        let missed = std::mem::take(&mut place.missed) + lost + self.mailbox.losses.take();
+        let (entry, lost) = unsafe { self.mailbox.open(word) };
+        self.mailbox.delay.reached(place.index, || self.mailbox.clock.monotonic_ns());
+        let told = place.tell(&self.mailbox, lost);
         let message = match entry {
             Entry::Plain(message) => message,
             awaited => place.last.insert(awaited).message().clone(),
         };
-        Some(Item { message, told: Told { missed, seq, end: None } })
+        Some(Item { message, told })
     }
 
     fn read_end(&self, place: &mut Place, evicted: u64, ended: &mut Option<(Ending, Told)>) -> Next {
@@ -199,16 +208,30 @@ impl Reader {
     /// Whether everything that came was read.
     pub(crate) fn is_drained(&self) -> bool {
         let place = self.place.lock();
-        place.group.is_empty() && self.mailbox.depth() == 0
+        place.group.is_empty() && self.mailbox.depth() == 0 && !self.mailbox.is_catching_up()
+    }
+
+    /// Puts `items` before the ring; thrown away, counted, if the queue was meanwhile.
+    pub(crate) fn place(&self, items: Vec<Standing>) {
+        {
+            let _place = self.place.lock();
+            // SAFETY: the lock makes us the only reader.
+            unsafe { self.mailbox.place(items) };
+        }
+        if self.mailbox.is_discarding() {
+            self.throw_away();
+        }
     }
 
     /// Throws everything queued away, counted as missed. Returns how much that was.
     pub(crate) fn throw_away(&self) -> u64 {
         let (mut thrown, mut told) = (Vec::new(), 0);
-        let last = {
+        let (last, standing) = {
             let mut place = self.place.lock();
+            // SAFETY: the lock makes us the only reader.
+            let standing = self.mailbox.prelude.as_ref().map(|prelude| unsafe { prelude.take_all() });
             loop {
-                for word in place.group.by_ref() {
+                for word in place.group.by_ref().filter(|word| *word != Entry::STANDING) {
                     // SAFETY: taken out of the ring, so ours alone.
                     let (entry, lost) = unsafe { self.mailbox.open(word) };
                     thrown.push(entry);
@@ -219,13 +242,13 @@ impl Reader {
                     Taken::Some { first, missed } => place.came(first, missed),
                     // Its writer is between two stores; nobody else would come for what it writes.
                     Taken::Busy => thread::yield_now(),
-                    Taken::Empty(_) | Taken::End { .. } => break place.last.take(),
+                    Taken::Empty(_) | Taken::End { .. } => break (place.last.take(), standing),
                 }
             }
         };
         // The reader had this one.
         last.iter().for_each(Entry::handled);
-        let count = thrown.len() as u64;
+        let count = (thrown.len() + standing.map_or(0, |standing| standing.len())) as u64;
         self.mailbox.losses.count_and_owe(Loss::Discarded, count);
         self.mailbox.losses.owe(told);
         count
@@ -245,8 +268,16 @@ impl Reader {
 impl Place {
     /// A new group, whose first item is at `first`.
     fn came(&mut self, first: u64, missed: u64) {
-        self.seq = first;
+        self.index = first;
         self.missed += missed;
+    }
+
+    /// What the reader is told with the next item, whose key has lost so many.
+    fn tell(&mut self, mailbox: &Mailbox, lost: u64) -> Told {
+        let seq = self.index.wrapping_add(mailbox.seq_base());
+        self.index = self.index.wrapping_add(1);
+        let missed = std::mem::take(&mut self.missed) + lost + mailbox.losses.take();
+        Told { missed, seq, end: None }
     }
 }
 

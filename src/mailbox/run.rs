@@ -55,7 +55,7 @@ impl Mailbox {
         let mut pace = Pace::default();
         loop {
             // SAFETY: `run`'s caller has the turn.
-            if budget.linger && handled > 0 && !unsafe { self.ring.has_written() } {
+            if budget.linger && handled > 0 && !unsafe { self.ring.has_written() || self.has_prelude() } {
                 self.note_run(began);
                 return After::Linger;
             }
@@ -131,7 +131,7 @@ impl Mailbox {
                 return self.throw_away(group);
             }
         };
-        let mut cursor = Cursor { seq: first, missed: evicted, entry: None };
+        let mut cursor = Cursor { index: first, base: self.seq_base(), missed: evicted, entry: None };
         frames::enter(self.profile.bus, self.profile.id, || {
             while !group.is_empty() {
                 let calls = || self.call_each(handler, group, &mut cursor);
@@ -150,8 +150,8 @@ impl Mailbox {
             // SAFETY: taken out of the ring, so it is ours alone.
             let (entry, lost) = unsafe { self.open(word) };
             let entry = cursor.entry.insert(entry);
-            let seq = cursor.seq;
-            self.delay.reached(seq, || self.clock.monotonic_ns());
+            self.delay.reached(cursor.index, || self.clock.monotonic_ns());
+            let seq = cursor.index.wrapping_add(cursor.base);
             let missed = std::mem::take(&mut cursor.missed) + lost + self.losses.take();
             let arrival = Arrival { message: entry.message(), told: Told { missed, seq, end: None } };
             match seq & untimed {
@@ -182,6 +182,8 @@ impl Mailbox {
     pub(super) unsafe fn throw_away_queue(&self) {
         let mut group = Group::default();
         // SAFETY: as the caller says.
+        unsafe { self.throw_away_prelude() };
+        // SAFETY: as the caller says.
         while let Taken::Some { missed, .. } = unsafe { self.take(&mut group, GROUP) } {
             self.losses.owe(missed);
             self.throw_away(&mut group);
@@ -210,7 +212,7 @@ impl Mailbox {
     pub(super) fn last_told(&self, evicted: u64) -> Told {
         // One refused message may have been the end of it.
         let missed = evicted + self.losses.take_last() + u64::from(self.is_overflowed());
-        Told { missed, seq: self.ring.accepted(), end: Some(self.end_reason()) }
+        Told { missed, seq: self.ring.accepted() + self.seq_base(), end: Some(self.end_reason()) }
     }
 }
 
@@ -244,7 +246,8 @@ impl Pace {
 
 /// Where in the group the handler is.
 struct Cursor {
-    seq: u64,
+    index: u64,
+    base: u64,
     missed: u64,
     entry: Option<Entry>,
 }
@@ -253,7 +256,7 @@ impl Cursor {
     /// The call is over: a waiter is told, the message goes. Outside the handler, inside the frame.
     #[inline]
     fn next(&mut self) {
-        self.seq += 1;
+        self.index = self.index.wrapping_add(1);
         if let Some(entry) = self.entry.take() {
             entry.handled();
         }

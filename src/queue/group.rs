@@ -32,6 +32,12 @@ impl Group {
         self.low
     }
 
+    /// Fills it with so many copies of `item`, which stand for items that are not the ring's.
+    pub(crate) fn fill(&mut self, item: NonZeroUsize, count: usize) {
+        self.clear();
+        (0..count).for_each(|_| self.push(item.get()));
+    }
+
     pub(super) fn push(&mut self, item: usize) {
         self.items[self.len] = item;
         self.len += 1;

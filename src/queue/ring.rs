@@ -254,6 +254,12 @@ impl Ring {
         Err(StillWriting)
     }
 
+    /// Takes the turn without an item. Of a ring that nobody else has yet.
+    pub(crate) fn hold(&self) {
+        let held = self.producers.tail.hold();
+        debug_assert!(held, "somebody has the turn");
+    }
+
     pub(crate) fn close(&self) -> Close {
         self.producers.tail.close()
     }

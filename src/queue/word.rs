@@ -98,6 +98,12 @@ impl Tail {
         self.change(seen, State((seen.0 & !SPILL) | IDLE))
     }
 
+    /// Takes the turn of a ring that is at rest.
+    pub(super) fn hold(&self) -> bool {
+        let seen = self.read();
+        seen.is_idle() && self.change(seen, State(seen.0 & !IDLE))
+    }
+
     pub(super) fn close(&self) -> Close {
         let mut seen = self.read();
         loop {

@@ -85,7 +85,7 @@ impl DelaySample {
         }
     }
 
-    /// The message at `index` is about to be handled. One owner at a time calls this.
+    /// The message at `index` (a negative one: before all others) is about to be handled. One owner at a time calls this.
     #[inline]
     pub(crate) fn reached(&self, index: u64, clock: impl FnOnce() -> u64) {
         if index.is_multiple_of(EVERY) {
@@ -94,6 +94,10 @@ impl DelaySample {
     }
 
     fn measure(&self, index: u64, clock: impl FnOnce() -> u64) {
+        if index > u64::MAX / 2 {
+            // Before the first one: it was not queued.
+            return;
+        }
         let mut left = 0;
         let mut hit = 0;
         for place in &self.samples {
