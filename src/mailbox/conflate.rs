@@ -9,10 +9,11 @@
 //! | who | slots | ring | then |
 //! | --- | --- | --- | --- |
 //! | publisher, its key waits | message replaced, one more lost for the key | | the old one is dropped: conflated |
+//! | the same, the first update of an entry is replaced | it stays behind the newer one | | nothing to drop |
 //! | publisher, new key, room | one more at the back | a token; perhaps the turn | |
 //! | publisher, new key, as many as the capacity | the front one leaves, one more at the back | | evicted, told with the next delivery |
 //! | publisher, CLOSED | unchanged | | closed |
-//! | owner, one token | the front one leaves | | calls the handler, which is told what the key lost |
+//! | owner, one token | the front one leaves | | makes one update of the first and the last; calls the handler, which is told what the key lost |
 //!
 //! Slots and tokens are equal in number whenever the lock is free (tokens: in the ring or in the owner's group). So the
 //! ring, of the same capacity, is never full, and every token finds a message. CLOSED is looked at under the lock: what
@@ -21,10 +22,10 @@
 use super::entry::Entry;
 use super::key::{ConflateKey, Key};
 use super::losses::Loss;
-use super::{Mailbox, Offer, Overflow};
+use super::{Mailbox, Offer, Overflow, Standing};
 use crate::dispatch::fence::PanicPlace;
 use crate::dispatch::frames;
-use crate::message::{Message, SubscriptionChange};
+use crate::message::{Message, SubscriptionChange, update};
 use crate::queue::{Push, WhenFull};
 use crate::sync::Mutex;
 use std::collections::{HashMap, VecDeque};
@@ -48,8 +49,19 @@ struct Slots {
 struct Slot {
     key: Option<Key>,
     word: NonZeroUsize,
+    /// The update of an entry that was replaced first: the chain goes on from it.
+    first: Option<NonZeroUsize>,
     /// Replaced in this slot so far.
     lost: u64,
+}
+
+/// What a word out of the ring stands for, before anything is made of it.
+pub(super) enum Found {
+    Entry(Entry),
+    /// From before the ring.
+    Standing(Standing),
+    /// The first and the last of several updates of one entry.
+    Updates { first: Entry, last: Entry },
 }
 
 /// What became of a message under the lock.
@@ -60,8 +72,12 @@ enum Put {
         index: u64,
         high: Option<u64>,
     },
-    /// This one left, by its key's or by the front's slot. It was counted.
+    /// This one left, by its key's slot. It was counted.
     InsteadOf(NonZeroUsize),
+    /// The front one did.
+    InsteadOfFront(Slot),
+    /// There was one of its key, which stays: it is the first.
+    Behind,
     Closed,
 }
 
@@ -75,7 +91,7 @@ impl Slots {
         if let Some(key) = key.clone() {
             self.by_key.insert(key, self.front + self.waiting.len() as u64);
         }
-        self.waiting.push_back(Slot { key, word, lost: 0 });
+        self.waiting.push_back(Slot { key, word, first: None, lost: 0 });
     }
 
     fn take_front(&mut self) -> Option<Slot> {
@@ -95,12 +111,38 @@ impl Lane {
         Some(Box::new(Self { by: by.clone(), slots: Mutex::new(Slots::default()) }))
     }
 
-    /// The message at the front, for a token, and what its key lost.
-    #[cold]
-    fn take_front(&self, token: NonZeroUsize) -> (NonZeroUsize, u64) {
+    /// What is at the front, for a token.
+    fn take_front(&self) -> Option<Slot> {
         let slot = self.slots.lock().take_front();
         debug_assert!(slot.is_some(), "a token without a slot");
-        slot.map_or((token, 0), |slot| (slot.word, slot.lost))
+        slot
+    }
+}
+
+impl Slot {
+    /// # Safety
+    ///
+    /// It was taken out of the lane.
+    unsafe fn found(self) -> (Found, u64) {
+        // SAFETY: taken out, so it is ours alone.
+        let last = unsafe { Entry::from_word(self.word) };
+        let found = match self.first {
+            None => Found::Entry(last),
+            // SAFETY: as above.
+            Some(first) => Found::Updates { first: unsafe { Entry::from_word(first) }, last },
+        };
+        (found, self.lost)
+    }
+}
+
+impl Found {
+    /// For who throws it away.
+    pub(super) fn discard(self, into: &mut Vec<Entry>) {
+        match self {
+            Self::Entry(entry) => into.push(entry),
+            Self::Updates { first, last } => into.extend([first, last]),
+            Self::Standing(standing) => into.push(Entry::Plain(standing.into_state())),
+        }
     }
 }
 
@@ -124,18 +166,22 @@ impl Mailbox {
         replaced: &mut Vec<Entry>,
     ) -> Offer {
         match self.put(lane, key, word) {
-            Put::Pushed { turn, index, high } => self.accepted_at(index, turn, false, high),
-            Put::InsteadOf(old) => {
-                // SAFETY: taken out of its slot, so it is ours alone.
-                replaced.push(unsafe { Entry::from_word(old) });
-                Offer::Accepted { turn: false, over_capacity: false, crossed: false }
-            }
-            Put::Closed => self.came_late(),
+            Put::Pushed { turn, index, high } => return self.accepted_at(index, turn, false, high),
+            // SAFETY: taken out of its slot, so it is ours alone.
+            Put::InsteadOf(old) => replaced.push(unsafe { Entry::from_word(old) }),
+            // SAFETY: as above.
+            Put::InsteadOfFront(slot) => unsafe { slot.found() }.0.discard(replaced),
+            Put::Behind => {}
+            Put::Closed => return self.came_late(),
         }
+        Offer::Accepted { turn: false, over_capacity: false, crossed: false }
     }
 
     /// User code, in a frame and a fence of its own. `None`: it panicked, which is counted and told.
     fn key_of(&self, by: &ConflateKey, message: &Message) -> Option<Option<Key>> {
+        if let Some(update) = message.as_update() {
+            return Some(Some(Key::of_update(update)));
+        }
         if message.kind().name() == SubscriptionChange::TYPE_NAME {
             return Some(None);
         }
@@ -158,7 +204,12 @@ impl Mailbox {
         if let Some(slot) = key.as_ref().and_then(|key| slots.find(key)) {
             slot.lost += 1;
             self.losses.count(Loss::Conflated, 1);
-            return Put::InsteadOf(mem::replace(&mut slot.word, word));
+            let old = mem::replace(&mut slot.word, word);
+            if slot.first.is_none() && slot.key.as_ref().is_some_and(Key::is_entry) {
+                slot.first = Some(old);
+                return Put::Behind;
+            }
+            return Put::InsteadOf(old);
         }
         if slots.waiting.len() as u64 >= self.ring.capacity()
             && let Some(oldest) = slots.take_front()
@@ -166,7 +217,7 @@ impl Mailbox {
             slots.append(key, word);
             self.losses.count_and_owe(Loss::Evicted, 1);
             self.losses.owe(oldest.lost);
-            return Put::InsteadOf(oldest.word);
+            return Put::InsteadOfFront(oldest);
         }
         match self.ring.push(Entry::TOKEN, WhenFull::Refuse) {
             Push::Accepted { turn, index, high, .. } => {
@@ -189,20 +240,53 @@ impl Mailbox {
             // SAFETY: as the caller says.
             return (unsafe { Entry::from_word(word) }, 0);
         }
-        if word == Entry::STANDING {
-            // SAFETY: the caller took the token, so it has the turn.
-            let standing = unsafe { self.pop_standing() };
-            debug_assert!(standing.is_some(), "a token without a message");
-            if let Some(standing) = standing {
-                return (Entry::Plain(self.make(standing)), 0);
+        self.open_token(word)
+    }
+
+    #[cold]
+    fn open_token(&self, word: NonZeroUsize) -> (Entry, u64) {
+        // SAFETY: as the caller of `open` says.
+        let (found, lost) = unsafe { self.find(word) };
+        let entry = match found {
+            Found::Entry(entry) => entry,
+            Found::Standing(standing) => Entry::Plain(self.make(standing)),
+            Found::Updates { first, last } => {
+                let message = self.conflate(first, last.message());
+                last.with_message(message)
             }
-        }
-        let (word, lost) = match &self.lane {
-            Some(lane) if word == Entry::TOKEN => lane.take_front(word),
-            _ => (word, 0),
         };
-        // SAFETY: as the caller says, or taken out of its slot, so it is ours alone.
-        (unsafe { Entry::from_word(word) }, lost)
+        (entry, lost)
+    }
+
+    /// What a word out of the ring stands for, and what its key lost. Makes and drops nothing, so it can be done under a
+    /// lock.
+    ///
+    /// # Safety
+    ///
+    /// As [`open`](Self::open).
+    pub(super) unsafe fn find(&self, word: NonZeroUsize) -> (Found, u64) {
+        let lane = self.lane.as_ref().filter(|_| word == Entry::TOKEN);
+        if let Some(slot) = lane.and_then(|lane| lane.take_front()) {
+            // SAFETY: just taken out.
+            return unsafe { slot.found() };
+        }
+        if word == Entry::STANDING
+            // SAFETY: the caller took the token.
+            && let Some(standing) = unsafe { self.pop_standing() }
+        {
+            return (Found::Standing(standing), 0);
+        }
+        // SAFETY: as the caller says.
+        (Found::Entry(unsafe { Entry::from_word(word) }), 0)
+    }
+
+    /// One update in the place of two, and of those in between. Drops may run: foreign code.
+    pub(super) fn conflate(&self, first: Entry, last: &Message) -> Message {
+        frames::enter(self.profile.bus, self.profile.id, || {
+            let message = update::conflate(first.message(), last);
+            drop(first);
+            message.unwrap_or_else(|| last.clone())
+        })
     }
 
     /// How many were accepted without a token of their own.

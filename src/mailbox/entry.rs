@@ -92,6 +92,15 @@ impl Entry {
         }
     }
 
+    /// The same with another message: who waits for that one waits for this.
+    pub(super) fn with_message(mut self, message: Message) -> Self {
+        match &mut self {
+            Self::Plain(own) => *own = message,
+            Self::Awaited(envelope) => envelope.message = message,
+        }
+        self
+    }
+
     /// The handler has returned.
     #[inline]
     pub(crate) fn handled(&self) {

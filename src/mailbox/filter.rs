@@ -1,7 +1,7 @@
 //! Which messages a subscription wants, as data: evaluating it runs no foreign code, so it can be done anywhere.
 
 use crate::message::kind::Kind;
-use crate::message::{Formatters, MessageType};
+use crate::message::{CacheUpdate, Formatters, Message, MessageType, Origin};
 use crate::sync::Arc;
 use std::fmt;
 
@@ -9,6 +9,12 @@ use std::fmt;
 ///
 /// A filter is data and never calls anything. Cheap to clone (one reference count); cost per message and subscription:
 /// nothing without a filter, else a look at one bit. The types must be of the bus that the filter is used on.
+///
+/// Of the [updates](CacheUpdate) of caches it may take some only: of entries of certain types
+/// ([`accept_update_of`](Self::accept_update_of)), with certain ids ([`id_prefix`](Self::id_prefix)), of certain nodes
+/// ([`update_origin`](Self::update_origin)). An update must pass by its own type and by each of the three that was said.
+/// Other messages, and [`SnapshotEnd`](crate::SnapshotEnd) among them, pass by their type alone; a subscription with a
+/// snapshot always gets the end of it, as its first message and its last, whatever the filter.
 ///
 /// ```
 /// use stasis_bus::{Bus, Filter, Formatters};
@@ -29,8 +35,19 @@ struct Accept {
     /// A bit per type number.
     bits: Vec<u64>,
     formatters: Formatters,
+    /// Neither types nor formatters were named: it is about updates alone.
+    any: bool,
     /// The same types, for people, and to see whose they are. In order, each once.
     types: Vec<Named>,
+    updates: Option<Box<Updates>>,
+}
+
+/// What an update must be, besides passing by its own type. Nothing said: anything.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+struct Updates {
+    types: Vec<Named>,
+    id_prefixes: Vec<Box<str>>,
+    origins: Vec<Option<Origin>>,
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +55,18 @@ struct Named {
     bus: u64,
     id: u32,
     name: Box<str>,
+}
+
+impl Named {
+    fn of(kind: &Kind) -> Self {
+        Self { bus: kind.bus(), id: kind.id(), name: kind.name().into() }
+    }
+}
+
+impl fmt::Debug for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name.fmt(f)
+    }
 }
 
 impl Filter {
@@ -49,20 +78,93 @@ impl Filter {
     /// Takes messages of this type, and of those named before, and no others. Together with
     /// [`accept_formatters`](Self::accept_formatters) either is enough.
     pub fn accept<T>(mut self, kind: &MessageType<T>) -> Self {
-        let kind = kind.kind();
-        let named = Named { bus: kind.bus(), id: kind.id(), name: kind.name().into() };
-        Arc::make_mut(self.0.get_or_insert_default()).add(named);
+        self.narrowed().add(Named::of(kind.kind()));
         self
     }
 
     /// Takes messages whose type has one of these formatters, and those named before, and no others. An empty set takes
     /// nothing by itself.
     pub fn accept_formatters(mut self, formatters: Formatters) -> Self {
-        let accept = Arc::make_mut(self.0.get_or_insert_default());
+        let accept = self.narrowed();
         accept.formatters = accept.formatters | formatters;
         self
     }
 
+    /// Takes updates of caches, of entries of this type and of those named before by this method, besides what was named
+    /// otherwise, and no other messages.
+    ///
+    /// ```
+    /// use stasis_bus::{Bus, Filter};
+    /// let bus = Bus::builder().manual().build()?;
+    /// let (channel, bridge) = (bus.message_type::<u8>("channel")?, bus.message_type::<u8>("bridge")?);
+    /// let here = bus.origin("here")?;
+    /// let ours = Filter::all().accept_update_of(&channel).id_prefix("PJSIP/").update_origin(Some(here));
+    /// let all = Filter::all().accept_update_of(&channel).accept_update_of(&bridge);
+    /// assert_ne!(ours, all);
+    /// # Ok::<(), stasis_bus::Error>(())
+    /// ```
+    pub fn accept_update_of<T>(mut self, kind: &MessageType<T>) -> Self {
+        let named = Named::of(kind.kind());
+        let accept = self.narrowed();
+        let update = CacheUpdate::TYPE_NAME.into();
+        accept.add(Named { bus: named.bus, id: CacheUpdate::TYPE_ID, name: update });
+        insert(&mut accept.updates.get_or_insert_default().types, named);
+        self
+    }
+
+    /// Of the updates of caches, takes those of entries whose id begins so, or as said before. Says nothing of other
+    /// messages.
+    pub fn id_prefix(mut self, prefix: impl Into<String>) -> Self {
+        insert(&mut self.updates().id_prefixes, prefix.into().into_boxed_str());
+        self
+    }
+
+    /// Of the updates of caches, takes those that speak of this node (`None`: of aggregates), or of those said before. Says
+    /// nothing of other messages.
+    pub fn update_origin(mut self, origin: Option<Origin>) -> Self {
+        insert(&mut self.updates().origins, origin);
+        self
+    }
+
+    /// From now on it takes what is named.
+    fn narrowed(&mut self) -> &mut Accept {
+        let accept = Arc::make_mut(self.0.get_or_insert_default());
+        accept.any = false;
+        accept
+    }
+
+    fn updates(&mut self) -> &mut Updates {
+        let accept = self.0.get_or_insert_with(|| Arc::new(Accept { any: true, ..Accept::default() }));
+        Arc::make_mut(accept).updates.get_or_insert_default()
+    }
+
+    /// The same for one type alone; `None`: it takes others.
+    pub(crate) fn only<T>(self, kind: &MessageType<T>) -> Option<Self> {
+        if !self.names_types() {
+            return Some(self.accept(kind));
+        }
+        let accept = self.0.as_ref()?;
+        let only = accept.formatters.is_empty() && accept.types == [Named::of(kind.kind())];
+        only.then_some(self)
+    }
+
+    /// Whether types or formatters were named.
+    pub(crate) fn names_types(&self) -> bool {
+        self.0.as_ref().is_some_and(|accept| !accept.any)
+    }
+
+    /// Whether it takes this message.
+    #[inline]
+    pub(crate) fn takes(&self, message: &Message) -> bool {
+        self.0.as_ref().is_none_or(|accept| accept.accepts(message.kind()) && accept.takes_as_update(message))
+    }
+
+    /// Whether it takes this message, if it takes those of its type at all.
+    pub(crate) fn takes_as_update(&self, message: &Message) -> bool {
+        self.0.as_ref().is_none_or(|accept| accept.takes_as_update(message))
+    }
+
+    /// Whether it takes messages of that type, or some of them.
     #[inline]
     pub(crate) fn accepts(&self, kind: &Kind) -> bool {
         self.0.as_ref().is_none_or(|accept| accept.accepts(kind))
@@ -76,7 +178,8 @@ impl Filter {
     /// The name of a type in it that is not of `bus`.
     pub(crate) fn foreign_to(&self, bus: u64) -> Option<&str> {
         let accept = self.0.as_ref()?;
-        accept.types.iter().find(|named| named.bus != bus).map(|named| &*named.name)
+        let inner = accept.updates.iter().flat_map(|updates| &updates.types);
+        accept.types.iter().chain(inner).find(|named| named.bus != bus).map(|named| &*named.name)
     }
 }
 
@@ -85,7 +188,14 @@ impl Accept {
     fn accepts(&self, kind: &Kind) -> bool {
         let (word, bit) = (kind.id() as usize / 64, kind.id() % 64);
         let by_type = self.bits.get(word).is_some_and(|bits| bits >> bit & 1 != 0);
-        by_type || (!self.formatters.is_empty() && self.formatters.intersects(kind.formatters()))
+        by_type
+            || (!self.formatters.is_empty() && self.formatters.intersects(kind.formatters()))
+            || self.any
+    }
+
+    #[inline]
+    fn takes_as_update(&self, message: &Message) -> bool {
+        self.updates.as_ref().is_none_or(|updates| updates.take(message))
     }
 
     fn add(&mut self, named: Named) {
@@ -94,16 +204,40 @@ impl Accept {
             self.bits.resize(word + 1, 0);
         }
         self.bits[word] |= 1 << bit;
-        if let Err(place) = self.types.binary_search(&named) {
-            self.types.insert(place, named);
-        }
+        insert(&mut self.types, named);
+    }
+}
+
+impl Updates {
+    /// What is no update is not its business.
+    fn take(&self, message: &Message) -> bool {
+        message.as_update().is_none_or(|update| self.wants(update.type_id(), update.id(), update.origin()))
+    }
+
+    fn wants(&self, kind: u32, id: &str, origin: Option<Origin>) -> bool {
+        (self.types.is_empty() || self.types.iter().any(|named| named.id == kind))
+            && (self.id_prefixes.is_empty() || self.id_prefixes.iter().any(|prefix| id.starts_with(&**prefix)))
+            && (self.origins.is_empty() || self.origins.contains(&origin))
+    }
+}
+
+/// Into a list that is in order, once.
+fn insert<T: Ord>(list: &mut Vec<T>, item: T) {
+    if let Err(place) = list.binary_search(&item) {
+        list.insert(place, item);
     }
 }
 
 impl fmt::Debug for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(accept) = &self.0 else { return f.write_str("Filter(everything)") };
-        let names: Vec<_> = accept.types.iter().map(|named| &named.name).collect();
-        f.debug_struct("Filter").field("types", &names).field("formatters", &accept.formatters).finish()
+        let mut shown = f.debug_struct("Filter");
+        if !accept.any {
+            shown.field("types", &accept.types).field("formatters", &accept.formatters);
+        }
+        if let Some(updates) = &accept.updates {
+            shown.field("updates", updates);
+        }
+        shown.finish()
     }
 }

@@ -1,7 +1,7 @@
 //! What messages are told apart by where only the latest of a kind matters.
 
 use crate::dispatch::fence::caught;
-use crate::message::Message;
+use crate::message::{CacheUpdate, Message, Origin};
 use crate::sync::Arc;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -26,6 +26,19 @@ enum Repr {
     Number(u64),
     Text(Arc<str>),
     Pair(Arc<(Key, Key)>),
+    Entry { kind: u32, origin: Option<Origin>, id: Arc<str> },
+}
+
+impl Key {
+    /// That of an update's entry: its type, id and origin. Allocates nothing.
+    pub(crate) fn of_update(update: &CacheUpdate) -> Self {
+        let (kind, origin, id) = (update.type_id(), update.origin(), update.shared_id().clone());
+        Self(Repr::Entry { kind, origin, id })
+    }
+
+    pub(super) fn is_entry(&self) -> bool {
+        matches!(self.0, Repr::Entry { .. })
+    }
 }
 
 impl From<u64> for Key {
@@ -64,17 +77,19 @@ impl fmt::Debug for Key {
             Repr::Number(number) => number.fmt(f),
             Repr::Text(text) => text.fmt(f),
             Repr::Pair(pair) => pair.fmt(f),
+            Repr::Entry { kind, origin, id } => (kind, id, origin).fmt(f),
         }
     }
 }
 
 type KeyOf = dyn Fn(&Message) -> Option<Key> + Send + Sync;
 
-/// How a mailbox finds the key of a message; made by [`Overflow::conflate`](crate::Overflow::conflate).
+/// How a mailbox finds the key of a message; made by [`Overflow::conflate`](crate::Overflow::conflate) and
+/// [`Overflow::conflate_by_entry`](crate::Overflow::conflate_by_entry).
 ///
-/// Cheap to clone. Two are equal if one is a clone of the other.
+/// Cheap to clone. Two are equal if one is a clone of the other, or both know nothing but the entries of caches.
 #[derive(Clone)]
-pub struct ConflateKey(Arc<Guarded>);
+pub struct ConflateKey(Option<Arc<Guarded>>);
 
 /// The function, whose drop may panic as well.
 struct Guarded(Option<Box<KeyOf>>);
@@ -88,18 +103,27 @@ impl Drop for Guarded {
 
 impl ConflateKey {
     pub(super) fn new(key_of: impl Fn(&Message) -> Option<Key> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Guarded(Some(Box::new(key_of)))))
+        Self(Some(Arc::new(Guarded(Some(Box::new(key_of))))))
+    }
+
+    /// Only updates of caches have a key, which is nobody's to say.
+    pub(super) const fn by_entry() -> Self {
+        Self(None)
+    }
+
+    fn address(&self) -> Option<*const Guarded> {
+        self.0.as_ref().map(Arc::as_ptr)
     }
 
     /// User code.
     pub(super) fn of(&self, message: &Message) -> Option<Key> {
-        self.0.0.as_ref().and_then(|key_of| key_of(message))
+        self.0.as_ref()?.0.as_ref().and_then(|key_of| key_of(message))
     }
 }
 
 impl PartialEq for ConflateKey {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.address() == other.address()
     }
 }
 
@@ -107,7 +131,7 @@ impl Eq for ConflateKey {}
 
 impl Hash for ConflateKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.0).hash(state);
+        self.address().hash(state);
     }
 }
 

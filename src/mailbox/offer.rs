@@ -13,6 +13,7 @@ use crate::queue::{Close, Push, WhenFull};
 use crate::sync::atomic::Ordering;
 use crate::sync::time::Deadline;
 use crate::sync::{Arc, hint, thread};
+use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
 
 /// How often an evicting publisher looks again at once.
@@ -200,7 +201,7 @@ impl Mailbox {
     }
 
     /// Offers one reference under a lock of the caller's: never waits, and runs no foreign code. A mailbox with `Block`
-    /// takes it beyond its capacity; one with `Conflate` knows it by `key`.
+    /// takes it beyond its capacity; one with `Conflate` knows it by `key`, or if it is an update by its entry.
     pub(crate) fn offer_ordered(
         &self,
         word: NonZeroUsize,
@@ -208,7 +209,12 @@ impl Mailbox {
         evicted: &mut Vec<Entry>,
     ) -> Offer {
         match (&self.lane, &self.overflow) {
-            (Some(lane), _) => self.offer_keyed(lane, word, Some(key()), evicted),
+            (Some(lane), _) => {
+                // SAFETY: the reference is the caller's until it is in, and not dropped here.
+                let entry = ManuallyDrop::new(unsafe { Entry::from_word(word) });
+                let key = entry.message().as_update().map_or_else(key, Key::of_update);
+                self.offer_keyed(lane, word, Some(key), evicted)
+            }
             (None, Overflow::Block(_)) => self.offer_beyond(word),
             (None, _) => self.offer(word, evicted),
         }

@@ -154,7 +154,8 @@ impl Overflow {
     /// moment: order holds per key, and the last message of each key always arrives, unless it is evicted. The capacity
     /// counts keys: one more takes the place of the key that waits longest. With each message the handler is told
     /// what its key lost, and what was evicted before. `None` as a key: the message stands for itself and is not replaced.
-    /// The bus's own messages are never conflated.
+    /// The bus's own messages are never conflated, but for the updates of caches
+    /// ([`conflate_by_entry`](Self::conflate_by_entry)).
     ///
     /// `key_of` is called once for each message, on the publisher's thread, when the mailboxes that never wait have the
     /// message. It may do anything on the bus (a publish from inside comes before the message asked about). If it
@@ -178,6 +179,26 @@ impl Overflow {
     /// ```
     pub fn conflate(key_of: impl Fn(&Message) -> Option<Key> + Send + Sync + 'static) -> Self {
         Self::Conflate(ConflateKey::new(key_of))
+    }
+
+    /// Only one update of each entry of a cache waits; other messages stand for themselves, and are not replaced.
+    ///
+    /// In every mailbox that conflates, a [`CacheUpdate`](crate::CacheUpdate) is known by its entry (type, id and
+    /// origin), whatever the key function would say. What is handled in the place of several has the `old` of the first and
+    /// the `new` of the last: so the updates that are handled form a chain for each entry, however slow the handler is.
+    /// [`missed`](crate::Delivery::missed) tells how many went into it. An entry that came and went again meanwhile is told
+    /// as an update with neither.
+    ///
+    /// Cost: as [`conflate`](Self::conflate), without a call; the update is put together by the consumer.
+    ///
+    /// ```
+    /// use stasis_bus::{Overflow, SubscriptionBuilder};
+    /// fn for_a_slow_screen(updates: SubscriptionBuilder<'_>) -> SubscriptionBuilder<'_> {
+    ///     updates.overflow(Overflow::conflate_by_entry()).capacity(10_000)
+    /// }
+    /// ```
+    pub const fn conflate_by_entry() -> Self {
+        Self::Conflate(ConflateKey::by_entry())
     }
 
     /// [`Block`](Self::Block) with its usual second.

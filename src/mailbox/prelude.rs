@@ -37,6 +37,15 @@ pub(crate) enum Standing {
     Entry { id: Arc<str>, state: Message },
 }
 
+impl Standing {
+    /// Its message, without an update around it.
+    pub(super) fn into_state(self) -> Message {
+        match self {
+            Self::Message(state) | Self::Entry { state, .. } => state,
+        }
+    }
+}
+
 /// The list, and what others may know of it.
 pub(crate) struct Prelude {
     updates: MessageType<CacheUpdate>,
@@ -237,12 +246,11 @@ impl Mailbox {
     /// The message of an item. Making one may drop values that came home: foreign code.
     pub(super) fn make(&self, standing: Standing) -> Message {
         match (standing, &self.prelude) {
-            (Standing::Message(message), _) => message,
-            (Standing::Entry { state, .. }, None) => state,
             (Standing::Entry { id, state }, Some(prelude)) => {
                 let update = CacheUpdate::of_snapshot(id, state);
                 frames::enter(self.profile.bus, self.profile.id, || update.into_message(&prelude.updates))
             }
+            (standing, _) => standing.into_state(),
         }
     }
 }

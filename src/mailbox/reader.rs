@@ -10,6 +10,7 @@
 //!
 //! Its position sits behind a lock that covers moves only, so that a shutdown can throw a queue away that nobody reads.
 
+use super::conflate::Found;
 use super::ending::Forget;
 use super::entry::Entry;
 use super::losses::Loss;
@@ -56,9 +57,16 @@ struct AfterRead {
     released: Option<Entry>,
     crossed: bool,
     /// Made into a message then.
-    standing: Option<(Standing, Told)>,
+    unmade: Option<(Unmade, Told)>,
     /// The final message is made then.
     ended: Option<(Ending, Told)>,
+}
+
+/// What is read, but has to be made yet.
+enum Unmade {
+    Standing(Standing),
+    /// One update of these.
+    Updates { first: Entry, last: Message },
 }
 
 impl Reader {
@@ -143,10 +151,17 @@ impl Reader {
         if after.crossed {
             self.mailbox.tell_crossings();
         }
-        match (after.ended, after.standing) {
+        match (after.ended, after.unmade) {
             (Some((ending, told)), _) => Next::Item(self.end(ending, told)),
-            (None, Some((standing, told))) => Next::Item(Item { message: self.mailbox.make(standing), told }),
+            (None, Some((unmade, told))) => Next::Item(Item { message: self.make(unmade), told }),
             (None, None) => next,
+        }
+    }
+
+    fn make(&self, unmade: Unmade) -> Message {
+        match unmade {
+            Unmade::Standing(standing) => self.mailbox.make(standing),
+            Unmade::Updates { first, last } => self.mailbox.conflate(first, &last),
         }
     }
 
@@ -164,27 +179,24 @@ impl Reader {
                 Taken::End { missed } => return self.read_end(&mut place, missed, &mut after.ended),
             }
         }
-        self.read_one(&mut place, &mut after.standing).map_or(Next::Nothing, Next::Item)
+        self.read_one(&mut place, &mut after.unmade).map_or(Next::Nothing, Next::Item)
     }
 
-    /// What stands before the ring goes to `standing`, and is made into a message later.
-    fn read_one(&self, place: &mut Place, standing: &mut Option<(Standing, Told)>) -> Option<Item> {
-        let word = place.group.next()?;
-        if word == Entry::STANDING {
-            let told = place.tell(&self.mailbox, 0);
-            // SAFETY: the lock makes us the only reader.
-            *standing = unsafe { self.mailbox.pop_standing() }.map(|standing| (standing, told));
-            return None;
-        }
+    /// What has to be made goes to `unmade`.
+    fn read_one(&self, place: &mut Place, unmade: &mut Option<(Unmade, Told)>) -> Option<Item> {
         // SAFETY: taken out of the ring, so it is ours alone.
-        let (entry, lost) = unsafe { self.mailbox.open(word) };
+        let (found, lost) = unsafe { self.mailbox.find(place.group.next()?) };
         self.mailbox.delay.reached(place.index, || self.mailbox.clock.monotonic_ns());
         let told = place.tell(&self.mailbox, lost);
-        let message = match entry {
-            Entry::Plain(message) => message,
-            awaited => place.last.insert(awaited).message().clone(),
-        };
-        Some(Item { message, told })
+        match found {
+            Found::Entry(entry) => return Some(Item { message: place.keep_awaited(entry), told }),
+            Found::Standing(standing) => *unmade = Some((Unmade::Standing(standing), told)),
+            Found::Updates { first, last } => {
+                let last = place.keep_awaited(last);
+                *unmade = Some((Unmade::Updates { first, last }, told));
+            }
+        }
+        None
     }
 
     fn read_end(&self, place: &mut Place, evicted: u64, ended: &mut Option<(Ending, Told)>) -> Next {
@@ -225,7 +237,7 @@ impl Reader {
 
     /// Throws everything queued away, counted as missed. Returns how much that was.
     pub(crate) fn throw_away(&self) -> u64 {
-        let (mut thrown, mut told) = (Vec::new(), 0);
+        let (mut thrown, mut count, mut told) = (Vec::new(), 0, 0);
         let (last, standing) = {
             let mut place = self.place.lock();
             // SAFETY: the lock makes us the only reader.
@@ -233,8 +245,9 @@ impl Reader {
             loop {
                 for word in place.group.by_ref().filter(|word| *word != Entry::STANDING) {
                     // SAFETY: taken out of the ring, so ours alone.
-                    let (entry, lost) = unsafe { self.mailbox.open(word) };
-                    thrown.push(entry);
+                    let (found, lost) = unsafe { self.mailbox.find(word) };
+                    found.discard(&mut thrown);
+                    count += 1;
                     told += lost;
                 }
                 // SAFETY: the lock makes us the only reader.
@@ -248,7 +261,7 @@ impl Reader {
         };
         // The reader had this one.
         last.iter().for_each(Entry::handled);
-        let count = (thrown.len() + standing.map_or(0, |standing| standing.len())) as u64;
+        count += standing.map_or(0, |standing| standing.len() as u64);
         self.mailbox.losses.count_and_owe(Loss::Discarded, count);
         self.mailbox.losses.owe(told);
         count
@@ -270,6 +283,14 @@ impl Place {
     fn came(&mut self, first: u64, missed: u64) {
         self.index = first;
         self.missed += missed;
+    }
+
+    /// The message; what somebody waits for is told when the reader comes again.
+    fn keep_awaited(&mut self, entry: Entry) -> Message {
+        match entry {
+            Entry::Plain(message) => message,
+            awaited => self.last.insert(awaited).message().clone(),
+        }
     }
 
     /// What the reader is told with the next item, whose key has lost so many.

@@ -166,10 +166,10 @@ impl Mailbox {
         frames::enter(self.profile.bus, self.profile.id, || {
             for word in group {
                 // SAFETY: taken out of the ring, so it is ours alone.
-                let (entry, lost) = unsafe { self.open(word) };
+                let (found, lost) = unsafe { self.find(word) };
                 self.losses.count_and_owe(Loss::Discarded, 1);
                 self.losses.owe(lost);
-                drop(entry);
+                drop(found);
             }
         });
     }

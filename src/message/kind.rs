@@ -104,6 +104,13 @@ impl Kind {
         self.panics.load(Ordering::Relaxed)
     }
 
+    /// The value of one of its messages, if it is a `T`.
+    #[inline]
+    pub(super) fn read_as<'a, T: 'static>(&self, message: &'a Message) -> Option<&'a T> {
+        // SAFETY: `Draft<T>::finish` is what makes kinds, so the value's type is that of every message.
+        (self.value == TypeId::of::<T>()).then(|| unsafe { message.read(self) }).flatten()
+    }
+
     /// Another reference to it, for who has it through a block that is about to go.
     pub(super) fn hold(&self) -> Arc<Self> {
         // SAFETY: `Draft::finish` makes every kind, inside an `Arc`; the borrow shows that it lives.

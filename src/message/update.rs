@@ -17,8 +17,7 @@ use std::fmt;
 /// | none | some | it came to be, or is told as part of a snapshot ([`is_snapshot`](Self::is_snapshot)) |
 /// | some | some | it changed |
 /// | some | none | it was cleared |
-///
-/// Never are both missing.
+/// | none | none | it came and went again while it waited in a mailbox with [`Conflate`](crate::Overflow::Conflate) |
 #[non_exhaustive]
 pub struct CacheUpdate {
     /// What was there before; `None`: the entry is new, or told as part of a snapshot.
@@ -27,19 +26,33 @@ pub struct CacheUpdate {
     pub new: Option<Message>,
     id: Arc<str>,
     is_snapshot: bool,
+    /// A message of the entry, if there is neither an old nor a new one.
+    passed: Option<Message>,
 }
 
 impl CacheUpdate {
     /// The name of the control type. It cannot be declined.
     pub const TYPE_NAME: &str = "cache_update";
 
+    /// The number of the control type in every bus.
+    pub(crate) const TYPE_ID: u32 = 1;
+
     pub(crate) fn new(id: Arc<str>, old: Option<Message>, new: Option<Message>) -> Self {
-        Self { old, new, id, is_snapshot: false }
+        Self { old, new, id, is_snapshot: false, passed: None }
     }
 
     /// What somebody who catches up is told of an entry that stands.
     pub(crate) fn of_snapshot(id: Arc<str>, state: Message) -> Self {
-        Self { old: None, new: Some(state), id, is_snapshot: true }
+        Self { old: None, new: Some(state), id, is_snapshot: true, passed: None }
+    }
+
+    /// In the place of `first`, `last` and those in between, all of one entry: a link of the same chain.
+    pub(crate) fn conflated(first: &Self, last: &Self) -> Self {
+        let mut update = Self::new(last.id.clone(), first.old.clone(), last.new.clone());
+        if update.state().is_none() {
+            update.passed = last.state().cloned();
+        }
+        update
     }
 
     /// The message of `self`, with the time and the origin of the state.
@@ -88,9 +101,9 @@ impl CacheUpdate {
         self.state().map_or(0, Message::type_id)
     }
 
-    /// The newer of the two messages, of which there is always one.
+    /// The newest message that is there.
     fn state(&self) -> Option<&Message> {
-        self.new.as_ref().or(self.old.as_ref())
+        self.new.as_ref().or(self.old.as_ref()).or(self.passed.as_ref())
     }
 
     /// The type as every bus declares it.
@@ -187,6 +200,21 @@ pub(crate) struct CacheTypes {
     pub(crate) updates: MessageType<CacheUpdate>,
     pub(crate) clears: MessageType<CacheClear>,
     pub(crate) snapshot_ends: MessageType<SnapshotEnd>,
+}
+
+impl Message {
+    /// The update in it, if it is one.
+    #[inline]
+    pub(crate) fn as_update(&self) -> Option<&CacheUpdate> {
+        self.kind().read_as(self)
+    }
+}
+
+/// The message of one update in the place of two, and of those in between. Drops of values may run.
+pub(crate) fn conflate(first: &Message, last: &Message) -> Option<Message> {
+    let kind = MessageType::cast(last.kind().hold())?;
+    let update = CacheUpdate::conflated(first.as_update()?, last.as_update()?);
+    Some(update.into_message(&kind))
 }
 
 impl CacheTypes {

@@ -6,7 +6,7 @@ use super::{Delivery, Subscription};
 use crate::error::SubscribeError;
 use crate::mailbox::policy::Defaults;
 use crate::mailbox::{Dispatch, Filter, OnEnd, OnPanic, OnWaterMark, Overflow};
-use crate::message::{Formatters, MessageType};
+use crate::message::{Formatters, MessageType, Origin};
 use crate::sync::Arc;
 use crate::topic::Topic;
 use std::fmt;
@@ -21,6 +21,7 @@ use std::fmt;
 /// | option | default |
 /// | --- | --- |
 /// | [`accept`](Self::accept), [`accept_formatters`](Self::accept_formatters), [`filter`](Self::filter) | everything |
+/// | [`accept_update_of`](Self::accept_update_of), [`id_prefix`](Self::id_prefix), [`update_origin`](Self::update_origin) | all updates of caches |
 /// | [`dispatch`](Self::dispatch) | [`Dispatch::Pool`] |
 /// | [`capacity`](Self::capacity) | 1,024 messages, exact |
 /// | [`overflow`](Self::overflow) | [`Overflow::Grow`], up to 1,048,576 messages more |
@@ -119,6 +120,25 @@ impl SubscriptionBuilder<'_> {
     /// Takes messages whose type has one of these formatters. An empty set takes nothing by itself.
     pub fn accept_formatters(mut self, formatters: Formatters) -> Self {
         self.filter = self.filter.accept_formatters(formatters);
+        self
+    }
+
+    /// Takes updates of caches, of entries of this type. As [`Filter::accept_update_of`].
+    pub fn accept_update_of<T>(mut self, kind: &MessageType<T>) -> Self {
+        self.filter = self.filter.accept_update_of(kind);
+        self
+    }
+
+    /// Of the updates of caches, takes those of entries whose id begins so. As [`Filter::id_prefix`].
+    pub fn id_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.filter = self.filter.id_prefix(prefix);
+        self
+    }
+
+    /// Of the updates of caches, takes those that speak of this node; `None`: of aggregates. As
+    /// [`Filter::update_origin`].
+    pub fn update_origin(mut self, origin: Option<Origin>) -> Self {
+        self.filter = self.filter.update_origin(origin);
         self
     }
 

@@ -3,7 +3,7 @@
 use super::builder::SubscriptionBuilder;
 use super::{Delivery, Subscription};
 use crate::error::SubscribeError;
-use crate::mailbox::{Arrival, Filter};
+use crate::mailbox::Arrival;
 use crate::message::MessageType;
 use crate::topic::TopicOf;
 
@@ -106,12 +106,11 @@ impl SubscriptionBuilder<'_> {
 
     /// Takes this type. What a typed handler could not be given would be accepted, counted, and lost on the way.
     fn only<T>(self, kind: &MessageType<T>, call: &'static str) -> Result<Self, SubscribeError> {
-        let only = Filter::all().accept(kind);
-        if !self.filter.is_all() && self.filter != only {
+        let Some(filter) = self.filter.clone().only(kind) else {
             let allowed = "a typed handler takes messages of its own type and no others";
             return Err(SubscribeError::Unsuitable { option: "a filter for other types", call, allowed });
-        }
-        Ok(Self { filter: only, is_typed: true, ..self })
+        };
+        Ok(Self { filter, is_typed: true, ..self })
     }
 }
 

@@ -125,12 +125,11 @@ impl Errands {
 
     fn push(&mut self, lists: &[Reached], message: &Message, key: &dyn Fn() -> Key) -> Report {
         let mut report = Report::default();
-        let kind = message.kind();
         let routes = || lists.iter().flat_map(|reached| reached.list.routes());
-        let takers = routes().filter(|route| route.filter.accepts(kind)).count();
+        let takers = routes().filter(|route| route.filter.takes(message)).count();
         report.filtered = (routes().count() - takers) as u32;
         message.add_references(takers);
-        for route in routes().filter(|route| route.filter.accepts(kind)) {
+        for route in routes().filter(|route| route.filter.takes(message)) {
             let offer = route.mailbox.offer_ordered(message.share(), key, &mut self.evicted);
             self.note(&route.mailbox, offer, &mut report);
         }
@@ -138,7 +137,7 @@ impl Errands {
         // SAFETY: added above and not taken. The caller's own reference stays, so nothing is dropped here.
         unsafe { Message::release(ManuallyDrop::new(std::ptr::read(message)), refused) };
         let taps = lists.iter().flat_map(|reached| reached.list.taps());
-        taps.filter(|tap| tap.wants(kind)).for_each(|tap| self.feed(tap, message, key));
+        taps.filter(|tap| tap.takes(message)).for_each(|tap| self.feed(tap, message, key));
         report
     }
 

@@ -107,7 +107,7 @@ impl Member {
     /// Whether its filter takes the message now; none if it has ended.
     pub(crate) fn wants(&self, message: &Message) -> Option<bool> {
         let list = self.topic.subscribers.load();
-        list.filter_of(self.id()).map(|filter| filter.accepts(message.kind()))
+        list.filter_of(self.id()).map(|filter| filter.takes(message))
     }
 
     /// From now on it has this filter: no publish that begins later uses another one.

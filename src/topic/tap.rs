@@ -71,7 +71,11 @@ impl Tap {
         let own = &self.output.exchange.cached;
         let is = |other: &Arc<Kind>| std::ptr::eq(kind, &raw const **other);
         is(own.clears.kind())
-            || (self.filter.accepts(kind) && !(self.filter.is_all() && is(own.updates.kind())))
+            || (self.filter.accepts(kind) && (self.filter.names_types() || !is(own.updates.kind())))
+    }
+
+    pub(super) fn takes(&self, message: &Message) -> bool {
+        self.wants(message.kind()) && self.filter.takes_as_update(message)
     }
 
     fn keep(&self, message: &Message, outputs: &[&Arc<TopicCore>], errands: &mut Errands) -> bool {
@@ -148,7 +152,7 @@ impl Walk<'_> {
             return 0;
         }
         let mut taps =
-            reached.iter().flat_map(|reached| reached.list.taps()).filter(|tap| tap.wants(message.kind()));
+            reached.iter().flat_map(|reached| reached.list.taps()).filter(|tap| tap.takes(message));
         let Some(first) = taps.next() else { return 0 };
         let mut others: Vec<_> = taps.collect();
         if others.is_empty() {

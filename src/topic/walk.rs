@@ -317,7 +317,7 @@ impl<'w> Fanout<'w> {
     #[inline]
     pub(super) fn takes(&self, route: &Route) -> bool {
         self.plain
-            || (route.filter.accepts(self.message.kind()) && !self.is_except(route.mailbox.profile().id))
+            || (route.filter.takes(&self.message) && !self.is_except(route.mailbox.profile().id))
     }
 
     fn is_except(&self, id: u64) -> bool {
@@ -425,7 +425,7 @@ impl<'w> Fanout<'w> {
     ) {
         while let Some(InlineRoute { filter, counted, inline }) = routes.get(*at) {
             *at += 1;
-            if !filter.accepts(self.message.kind()) {
+            if !filter.takes(&self.message) {
                 self.report.filtered += 1;
             } else if !self.is_except(inline.profile().id) {
                 frame.now(inline.profile().id);
@@ -446,7 +446,7 @@ impl<'w> Fanout<'w> {
     /// Somebody waits for an inline handler of this list, which has returned by now.
     fn tell_waiter(&self, list: &Subscribers) {
         let Some((id, receipt)) = &self.walk.awaited else { return };
-        if list.inline_route(*id).is_some_and(|route| route.filter.accepts(self.message.kind())) {
+        if list.inline_route(*id).is_some_and(|route| route.filter.takes(&self.message)) {
             receipt.set(SyncOutcome::Handled);
         }
     }
