@@ -129,6 +129,11 @@ impl<T: Clone> Log<T> {
         self.0.lock().unwrap().clone()
     }
 
+    /// What happened since the last call of this.
+    pub(crate) fn take(&self) -> Vec<T> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.lock().unwrap().len()
     }
