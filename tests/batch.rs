@@ -225,8 +225,8 @@ fn g7_batch_waits_for_room_message_by_message() {
     let topic = bus.topic("topic").unwrap();
     let builder = topic.subscription("s").accept(&kind).capacity(4);
     let listener = builder
-        .overflow(Overflow::Block(Duration::from_millis(400)))
-        .start(|_| thread::sleep(Duration::from_millis(5)))
+        .overflow(Overflow::Block(Duration::from_secs(2)))
+        .start(|_| thread::sleep(Duration::from_millis(12)))
         .unwrap();
     let report = topic.publish_batch(batch(&kind, 0..200));
     assert_eq!((report.accepted, report.dropped), (200, 0));

@@ -292,7 +292,8 @@ fn g9_the_pool_shrinks_when_it_has_nothing_to_do() {
         drop(stuck);
         eventually(|| bus.stats().workers == 2);
         thread::sleep(Duration::from_millis(20));
-        assert_eq!(bus.stats().workers, 2, "no fewer than the minimum");
+        // One more may have come to help with what the end left to do.
+        assert!(bus.stats().workers >= 2, "no fewer than the minimum");
     }
     end(&bus);
 }
@@ -301,7 +302,9 @@ fn g9_the_pool_shrinks_when_it_has_nothing_to_do() {
 #[test]
 fn g9_threads_start_with_the_first_pool_work() {
     let _watched = watched();
-    let bus = Bus::builder().workers(2..=4).thread_name("g9first").build().unwrap();
+    // However slow they are to come to the first job: nobody is to help them.
+    let builder = Bus::builder().workers(2..=4).grow_after(Duration::from_secs(10));
+    let bus = builder.thread_name("g9first").build().unwrap();
     let kind = bus.message_type::<u64>("number").unwrap();
     let topic = bus.topic("t").unwrap();
     let (_inline, _) = note_numbers(topic.subscription("i").accept(&kind), Dispatch::Inline, &kind);

@@ -149,6 +149,7 @@ fn g11_who_did_not_finish_is_named_and_its_queue_counted() {
     (0..20).for_each(|number| {
         topic.publish(kind.message(number));
     });
+    idle_log.await_len(20);
     let report = bus.shutdown(SHORT).unwrap();
     assert!(!report.is_clean());
     assert_eq!(report.ended, 3);
