@@ -15,12 +15,8 @@ use loom::thread::spawn;
 
 /// A mailbox with something before its ring; nobody has placed it yet.
 fn held(consumer: Consumer) -> Mailbox {
-    let limits = Limits {
-        capacity: 2,
-        overflow: Overflow::default(),
-        marks: super::NO_MARKS,
-        on_water_mark: None,
-    };
+    let limits =
+        Limits { capacity: 2, overflow: Overflow::default(), marks: super::NO_MARKS, on_water_mark: None };
     Mailbox::new(profile(), limits, consumer, Arc::new(Clock::manual())).with_prelude(kind())
 }
 

@@ -1,7 +1,7 @@
 //! An entry's aggregate: computed from its newest states with nothing held, stored only if nobody stored a newer one.
 
 use super::entry::{CacheEntry, Entry, Slot, Via};
-use super::key::{EntryKey, KeyRef};
+use super::key::EntryKey;
 use super::write::Change;
 use super::{CacheCore, same};
 use crate::message::{CacheUpdate, Message};
@@ -141,8 +141,7 @@ impl Job {
         }
         cache.counts.aggregates.add(1);
         if let Some(update) = update {
-            let key = KeyRef { kind: self.key.kind, id: &self.key.id };
-            cache.tell(update, key, None, outputs, errands);
+            cache.tell(update, hash, outputs, errands);
         }
         Some(new)
     }

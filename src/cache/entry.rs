@@ -121,6 +121,11 @@ impl Entry {
         self.local.is_none() && self.remotes.is_empty()
     }
 
+    /// Everything in it, the aggregate last.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.local.iter().chain(&self.remotes).chain(&self.aggregate)
+    }
+
     pub(crate) fn local(&self) -> Option<&Message> {
         self.local.as_ref().map(|slot| &slot.message)
     }

@@ -11,6 +11,7 @@
 //! | `clear` | states are taken out by a call |
 //! | `read`, [`pin`], `select` | reads: copies, references under a guard, of which types |
 //! | [`caching`] | the caching topic |
+//! | `catch_up` | subscriptions that get what stands first |
 //!
 //! # Protocol (T6)
 //!
@@ -34,6 +35,8 @@
 //! | | its aggregate is another one than the one compared with: again | yes | |
 //! | | unchanged: it counts as computed from our version. Changed: swap, update pushed | yes | |
 //! | | the user's announcement | | announce |
+//! | who catches up, each shard | pinned; notes the entries, marks the shard live (`topic::catch_up`) | yes | |
+//! | | references of what its filter wants | | |
 //! | reader | guard, look, copy of the reference | no | |
 //!
 //! *Versions* are numbers of the shard, so they never start again: an aggregate that was computed from an earlier life of
@@ -53,6 +56,7 @@ mod rules;
 pub(crate) mod builder;
 
 mod aggregate;
+mod catch_up;
 mod clear;
 mod write;
 

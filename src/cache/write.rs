@@ -3,11 +3,12 @@
 use super::entry::{Entry, Slot, Via};
 use super::key::{EntryKey, KeyRef, Keyed};
 use super::{CacheCore, same};
-use crate::mailbox::Key;
+use crate::map::Hashed;
 use crate::message::kind::Kind;
 use crate::message::{CacheUpdate, Message, Origin};
 use crate::sync::Arc;
 use crate::topic::TopicCore;
+use crate::topic::catch_up::Place;
 use crate::topic::errands::Errands;
 use crate::topic::tap::Store;
 use crate::topic::walk::Walk;
@@ -208,7 +209,7 @@ impl CacheCore {
             false => _ = shard.insert(hash, key, next),
         }
         if let Some(update) = update.take() {
-            self.tell(update, change.key(), Some(change.origin), outputs, errands);
+            self.tell(update, hash, outputs, errands);
         }
         Step::Swapped(version)
     }
@@ -225,17 +226,16 @@ impl CacheCore {
         }
     }
 
-    /// Pushes an update of the slot `origin` of the entry. The caller has the lock of its shard.
+    /// Pushes an update of an entry. The caller has the lock of its shard.
     pub(super) fn tell(
         &self,
         update: Message,
-        entry: KeyRef<'_>,
-        origin: Option<Origin>,
+        entry: Hashed,
         outputs: &[&Arc<TopicCore>],
         errands: &mut Errands,
     ) {
-        let key = || conflate_key(entry, origin);
-        errands.announce(self.roots(outputs), update, key);
+        let place = Place { cache: self.number, shard: self.map.shard_of(entry) };
+        errands.announce_update(self.roots(outputs), update, place);
     }
 
     fn count(&self, change: &Change<'_>, outcome: Outcome, seen: &Seen) {
@@ -245,10 +245,4 @@ impl CacheCore {
             _ => {}
         }
     }
-}
-
-/// Updates replace each other only where they are of the same slot.
-fn conflate_key(entry: KeyRef<'_>, origin: Option<Origin>) -> Key {
-    let origin = origin.map_or(0, |origin| origin.0.get());
-    Key::from((u64::from(entry.kind) << 32 | u64::from(origin), entry.id))
 }

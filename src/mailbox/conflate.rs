@@ -61,7 +61,10 @@ pub(super) enum Found {
     /// From before the ring.
     Standing(Standing),
     /// The first and the last of several updates of one entry.
-    Updates { first: Entry, last: Entry },
+    Updates {
+        first: Entry,
+        last: Entry,
+    },
 }
 
 /// What became of a message under the lock.

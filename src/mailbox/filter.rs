@@ -159,6 +159,14 @@ impl Filter {
         self.0.as_ref().is_none_or(|accept| accept.accepts(message.kind()) && accept.takes_as_update(message))
     }
 
+    /// Whether it takes updates of that type, by themselves and for this slot of an entry.
+    pub(crate) fn takes_update(&self, update: &Kind, kind: u32, id: &str, origin: Option<Origin>) -> bool {
+        self.0.as_ref().is_none_or(|accept| {
+            accept.accepts(update)
+                && accept.updates.as_ref().is_none_or(|updates| updates.wants(kind, id, origin))
+        })
+    }
+
     /// Whether it takes this message, if it takes those of its type at all.
     pub(crate) fn takes_as_update(&self, message: &Message) -> bool {
         self.0.as_ref().is_none_or(|accept| accept.takes_as_update(message))
@@ -188,9 +196,7 @@ impl Accept {
     fn accepts(&self, kind: &Kind) -> bool {
         let (word, bit) = (kind.id() as usize / 64, kind.id() % 64);
         let by_type = self.bits.get(word).is_some_and(|bits| bits >> bit & 1 != 0);
-        by_type
-            || (!self.formatters.is_empty() && self.formatters.intersects(kind.formatters()))
-            || self.any
+        by_type || (!self.formatters.is_empty() && self.formatters.intersects(kind.formatters())) || self.any
     }
 
     #[inline]
@@ -216,7 +222,8 @@ impl Updates {
 
     fn wants(&self, kind: u32, id: &str, origin: Option<Origin>) -> bool {
         (self.types.is_empty() || self.types.iter().any(|named| named.id == kind))
-            && (self.id_prefixes.is_empty() || self.id_prefixes.iter().any(|prefix| id.starts_with(&**prefix)))
+            && (self.id_prefixes.is_empty()
+                || self.id_prefixes.iter().any(|prefix| id.starts_with(&**prefix)))
             && (self.origins.is_empty() || self.origins.contains(&origin))
     }
 }

@@ -201,19 +201,19 @@ impl Mailbox {
     }
 
     /// Offers one reference under a lock of the caller's: never waits, and runs no foreign code. A mailbox with `Block`
-    /// takes it beyond its capacity; one with `Conflate` knows it by `key`, or if it is an update by its entry.
+    /// takes it beyond its capacity; one with `Conflate` knows it by `key`; without one it is an update, known by its entry.
     pub(crate) fn offer_ordered(
         &self,
         word: NonZeroUsize,
-        key: &dyn Fn() -> Key,
+        key: Option<&dyn Fn() -> Key>,
         evicted: &mut Vec<Entry>,
     ) -> Offer {
         match (&self.lane, &self.overflow) {
             (Some(lane), _) => {
                 // SAFETY: the reference is the caller's until it is in, and not dropped here.
                 let entry = ManuallyDrop::new(unsafe { Entry::from_word(word) });
-                let key = entry.message().as_update().map_or_else(key, Key::of_update);
-                self.offer_keyed(lane, word, Some(key), evicted)
+                let by_entry = || entry.message().as_update().map(Key::of_update);
+                self.offer_keyed(lane, word, key.map_or_else(by_entry, |key| Some(key())), evicted)
             }
             (None, Overflow::Block(_)) => self.offer_beyond(word),
             (None, _) => self.offer(word, evicted),

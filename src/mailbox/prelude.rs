@@ -138,7 +138,8 @@ impl Prelude {
     /// The caller is the owner.
     pub(super) unsafe fn take_all(&self) -> vec::IntoIter<Standing> {
         // SAFETY: as the caller says.
-        let rest = self.items.with_mut(|list| unsafe { std::mem::replace(&mut *list, Vec::new().into_iter()) });
+        let rest =
+            self.items.with_mut(|list| unsafe { std::mem::replace(&mut *list, Vec::new().into_iter()) });
         if self.is_placed() {
             self.left.store(0, Ordering::Relaxed);
         }

@@ -66,7 +66,10 @@ struct AfterRead {
 enum Unmade {
     Standing(Standing),
     /// One update of these.
-    Updates { first: Entry, last: Message },
+    Updates {
+        first: Entry,
+        last: Message,
+    },
 }
 
 impl Reader {

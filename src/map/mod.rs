@@ -17,6 +17,7 @@ use crate::sync::{Arc, Weak};
 use shard::Core;
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::ptr;
 use table::Node;
 
 /// Shards of a map that is not told how many.
@@ -196,6 +197,15 @@ where
         // SAFETY: the reference lives no longer than the borrow of `self`, which is pinned.
         let table = unsafe { self.map.core.table(self.map.shard_of(hash)) }?;
         table.get(hash, key).map(|node| (&node.key, &node.value))
+    }
+
+    /// What stands in a shard that is locked, to be looked at also when it is not any more. Cost: no look at an entry, but
+    /// at each slot of the shard's table.
+    pub(crate) fn values_of(&self, shard: &Shard<'_, K, V>) -> Vec<&V> {
+        assert!(shard.is_of(&self.map.core), "a shard of another map");
+        let found = shard.iter().map(|(_, value)| ptr::from_ref(value));
+        // SAFETY: they stand there now, and this thread is pinned: they stay for as long as `self` is borrowed.
+        found.map(|value| unsafe { &*value }).collect()
     }
 
     /// All entries.

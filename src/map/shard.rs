@@ -217,6 +217,10 @@ where
         self.take(hash, key).is_some()
     }
 
+    pub(super) fn is_of(&self, core: &Core<K, V>) -> bool {
+        ptr::eq(self.core, core)
+    }
+
     /// All entries, in no order that means anything.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         let steps = self.table().map(|table| Steps::new(table, 0));

@@ -9,6 +9,7 @@ use crate::mailbox::{Dispatch, Filter, OnEnd, OnPanic, OnWaterMark, Overflow};
 use crate::message::{Formatters, MessageType, Origin};
 use crate::sync::Arc;
 use crate::topic::Topic;
+use crate::topic::catch_up::Source;
 use std::fmt;
 
 /// A subscription in the making: filter, dispatch, capacity and policy, then a handler.
@@ -70,6 +71,8 @@ pub struct SubscriptionBuilder<'a> {
     pub(super) on_end: Option<OnEnd>,
     pub(super) thread: OwnThread,
     pub(super) own: Arc<Own>,
+    /// What it catches up with.
+    pub(super) source: Option<Arc<dyn Source>>,
 }
 
 impl Topic {
@@ -91,6 +94,7 @@ impl Topic {
             on_end: None,
             thread: OwnThread::default(),
             own: Arc::default(),
+            source: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod batch;
 mod builder;
+mod catch_up;
 mod delivery;
 mod handle;
 mod marks;

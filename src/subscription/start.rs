@@ -55,7 +55,7 @@ impl SubscriptionBuilder<'_> {
         call: &'static str,
         handler: Handler,
     ) -> Result<Subscription, SubscribeError> {
-        let dispatch = self.dispatch.unwrap_or_default();
+        let dispatch = self.dispatch_taken();
         if matches!(dispatch, Dispatch::Inline | Dispatch::Stream) {
             return Err(SubscribeError::Dispatch { set: dispatch.name(), call });
         }
@@ -124,6 +124,9 @@ impl SubscriptionBuilder<'_> {
     ) -> Result<Subscription, SubscribeError> {
         self.expect(Dispatch::Inline, call)?;
         self.dispatch = Some(Dispatch::Inline);
+        if self.source.is_some() {
+            return self.start_each(call, handler);
+        }
         let profile = self.check(call)?;
         let watch = self.panic_watch();
         let call: InlineHandler = Box::new(move |arrival| watch.call(|| handler(arrival)));
@@ -166,7 +169,11 @@ impl SubscriptionBuilder<'_> {
             marks: self.marks(),
             on_water_mark: self.on_water_mark.take(),
         };
-        Mailbox::new(profile, limits, consumer, clock)
+        let mailbox = Mailbox::new(profile, limits, consumer, clock);
+        match self.source {
+            Some(_) => mailbox.with_prelude(self.topic.core().exchange.cached.updates.clone()),
+            None => mailbox,
+        }
     }
 
     fn expect(&self, makes: Dispatch, call: &'static str) -> Result<(), SubscribeError> {
@@ -217,6 +224,7 @@ impl SubscriptionBuilder<'_> {
             core.exchange.remember(member.clone());
         }
         match &member.sink {
+            _ if self.source.is_some() => self.show_and_catch_up(&member, wanted.then(|| change.clone())),
             Sink::Inline(inline) => {
                 if wanted {
                     // SAFETY: nobody else has it yet, so nobody ends it.

@@ -18,9 +18,11 @@
 //! visible before somebody else's turn under that lock gets what is announced in ours.
 
 use super::TopicCore;
+use super::catch_up::Place;
 use super::collect::{Reached, collect_also, give_scratch, take_scratch};
 use super::exchange::Exchange;
 use super::report::Report;
+use super::subscribers::Route;
 use super::tap::Tap;
 use super::turns::Turns;
 use super::walk::Walk;
@@ -51,6 +53,29 @@ struct More {
 }
 
 type PutOff = Box<dyn FnOnce(&mut Errands)>;
+
+/// What is announced: known by a key of the caller's, or as an update of an entry somewhere in a cache.
+#[derive(Clone, Copy)]
+enum By<'a> {
+    Key(&'a dyn Fn() -> Key),
+    Entry(Place),
+}
+
+impl<'a> By<'a> {
+    fn key(self) -> Option<&'a dyn Fn() -> Key> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Entry(_) => None,
+        }
+    }
+
+    fn place(self) -> Option<Place> {
+        match self {
+            Self::Key(_) => None,
+            Self::Entry(place) => Some(place),
+        }
+    }
+}
 
 /// Inline handlers that are to get a message.
 struct Calls {
@@ -107,10 +132,29 @@ impl Errands {
         message: Message,
         key: impl Fn() -> Key,
     ) -> Report {
-        let roots = roots.into_iter();
+        self.hand_out(roots.into_iter(), message, By::Key(&key))
+    }
+
+    /// The same for an update of an entry of that shard of a cache, whose lock is the one held. Mailboxes with `Conflate`
+    /// know it by its entry. Who catches up and has not looked there yet does not get it: the look will find it.
+    pub(crate) fn announce_update<'a>(
+        &mut self,
+        roots: impl IntoIterator<Item = &'a Arc<TopicCore>, IntoIter: Clone>,
+        update: Message,
+        place: Place,
+    ) -> Report {
+        self.hand_out(roots.into_iter(), update, By::Entry(place))
+    }
+
+    fn hand_out<'a>(
+        &mut self,
+        roots: impl Iterator<Item = &'a Arc<TopicCore>> + Clone,
+        message: Message,
+        by: By<'_>,
+    ) -> Report {
         let mut lists = take_scratch();
         roots.clone().for_each(|root| collect_also(root, &mut lists));
-        let report = self.push(&lists, &message, &key);
+        let report = self.push(&lists, &message, by);
         let more = self.more.get_or_insert_default();
         if lists.iter().any(|reached| !reached.list.inline().is_empty()) {
             let roots = roots.cloned().collect();
@@ -123,28 +167,29 @@ impl Errands {
         report
     }
 
-    fn push(&mut self, lists: &[Reached], message: &Message, key: &dyn Fn() -> Key) -> Report {
+    fn push(&mut self, lists: &[Reached], message: &Message, by: By<'_>) -> Report {
         let mut report = Report::default();
-        let routes = || lists.iter().flat_map(|reached| reached.list.routes());
-        let takers = routes().filter(|route| route.filter.takes(message)).count();
-        report.filtered = (routes().count() - takers) as u32;
+        let routes = || lists.iter().flat_map(|reached| takers(reached, message, by.place()));
+        let takers = routes().count();
+        let all = lists.iter().map(|reached| reached.list.routes().len()).sum::<usize>();
+        report.filtered = (all - takers) as u32;
         message.add_references(takers);
-        for route in routes().filter(|route| route.filter.takes(message)) {
-            let offer = route.mailbox.offer_ordered(message.share(), key, &mut self.evicted);
+        for route in routes() {
+            let offer = route.mailbox.offer_ordered(message.share(), by.key(), &mut self.evicted);
             self.note(&route.mailbox, offer, &mut report);
         }
         let refused = takers - report.accepted as usize;
         // SAFETY: added above and not taken. The caller's own reference stays, so nothing is dropped here.
         unsafe { Message::release(ManuallyDrop::new(std::ptr::read(message)), refused) };
         let taps = lists.iter().flat_map(|reached| reached.list.taps());
-        taps.filter(|tap| tap.takes(message)).for_each(|tap| self.feed(tap, message, key));
+        taps.filter(|tap| tap.takes(message)).for_each(|tap| self.feed(tap, message, by));
         report
     }
 
-    fn feed(&mut self, tap: &Arc<Tap>, message: &Message, key: &dyn Fn() -> Key) {
+    fn feed(&mut self, tap: &Arc<Tap>, message: &Message, by: By<'_>) {
         let mailbox = tap.feed();
         let word = message.clone().into_word();
-        let offer = mailbox.offer_ordered(word, key, &mut self.evicted);
+        let offer = mailbox.offer_ordered(word, by.key(), &mut self.evicted);
         if !self.note(mailbox, offer, &mut Report::default()) {
             // SAFETY: refused, so it is ours alone.
             self.evicted.push(unsafe { Entry::from_word(word) });
@@ -209,6 +254,16 @@ impl Errands {
             }
         }
     }
+}
+
+/// The same each time it is asked under one hold of the lock.
+fn takers<'l>(
+    reached: &'l Reached,
+    message: &'l Message,
+    place: Option<Place>,
+) -> impl Iterator<Item = &'l Route> {
+    let list = &*reached.list;
+    list.routes().iter().filter(move |route| route.filter.takes(message) && !list.is_behind(route, place))
 }
 
 impl Calls {

@@ -7,6 +7,7 @@
 //! | [`subscribers`] | the copy-on-write list of one topic |
 //! | [`gate`] | what keeps inline calls from coming after the final one |
 //! | `batch` | the messages of one publish_batch, mailbox by mailbox |
+//! | [`catch_up`] | who gets what stands in a cache first, and hears of each part of it only after that |
 //! | `collect` | what a publish reaches |
 //! | [`errands`] | what handing out messages leaves to be done when nothing is half done |
 //! | [`tap`] | caches that hear what is published, before anybody else |
@@ -23,6 +24,7 @@
 //! | [`report`] | what a publish did |
 
 mod batch;
+pub(crate) mod catch_up;
 mod collect;
 pub(crate) mod errands;
 pub(crate) mod exchange;

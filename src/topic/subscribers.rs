@@ -1,6 +1,7 @@
 //! Who listens on one topic and where its messages go on to: replaced whole, loaded without waiting.
 
 use super::TopicCore;
+use super::catch_up::{CatchUp, Place};
 use super::gate::Gate;
 use super::tap::Tap;
 use crate::mailbox::{Filter, Inline, Mailbox};
@@ -45,13 +46,15 @@ pub(crate) struct Subscribers {
     /// Each list shown has a higher one than the list before it.
     version: u64,
     /// Those that never wait, then from `waiting` on those that may, or ask for a key first.
-    routes: Vec<Route>,
+    pub(super) routes: Vec<Route>,
     waiting: usize,
     /// No route has a filter.
     open: bool,
     inline: Vec<InlineRoute>,
     edges: Vec<Edge>,
     pub(super) taps: Vec<Arc<Tap>>,
+    /// Who is catching up just now, with its marks. Nearly always nobody.
+    pub(super) catching: Vec<(u64, Arc<CatchUp>)>,
     gate: Arc<Gate>,
 }
 
@@ -65,6 +68,7 @@ impl Subscribers {
             inline: Vec::new(),
             edges: Vec::new(),
             taps: Vec::new(),
+            catching: Vec::new(),
             gate: Gate::new(),
         }
     }
@@ -76,6 +80,14 @@ impl Subscribers {
 
     pub(crate) fn routes(&self) -> &[Route] {
         &self.routes
+    }
+
+    /// Whether what is announced there comes to `route` by its look at what stands, so that it must not come now as well.
+    #[inline]
+    pub(super) fn is_behind(&self, route: &Route, place: Option<Place>) -> bool {
+        let Some(place) = place.filter(|_| !self.catching.is_empty()) else { return false };
+        let id = route.mailbox.profile().id;
+        self.catching.iter().any(|(other, marks)| *other == id && marks.lacks(place))
     }
 
     /// Routes whose mailboxes never wait.
@@ -162,7 +174,7 @@ impl Subscribers {
         true
     }
 
-    fn sort_out(&mut self) {
+    pub(super) fn sort_out(&mut self) {
         self.routes.sort_by_key(|route| route.mailbox.overflow().rank());
         self.waiting = self.routes.partition_point(|route| route.mailbox.overflow().rank() == 0);
         self.open = self.routes.iter().all(|route| route.filter.is_all());
@@ -201,6 +213,7 @@ impl TopicCore {
     pub(crate) fn remove_route(&self, id: u64) {
         self.edit(|list| {
             list.routes.retain(|route| route.mailbox.profile().id != id);
+            list.catching.retain(|(other, _)| *other != id);
             list.sort_out();
         });
     }

@@ -316,8 +316,7 @@ impl<'w> Fanout<'w> {
 
     #[inline]
     pub(super) fn takes(&self, route: &Route) -> bool {
-        self.plain
-            || (route.filter.takes(&self.message) && !self.is_except(route.mailbox.profile().id))
+        self.plain || (route.filter.takes(&self.message) && !self.is_except(route.mailbox.profile().id))
     }
 
     fn is_except(&self, id: u64) -> bool {
