@@ -12,6 +12,7 @@ mod message;
 mod pool;
 mod ring;
 mod room;
+mod router;
 mod run_queue;
 mod stream;
 mod timer;

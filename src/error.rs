@@ -7,6 +7,7 @@ mod cache;
 mod config_text;
 #[cfg(feature = "json")]
 mod event;
+mod route;
 mod service;
 
 pub use cache::{CacheError, CachingError};
@@ -14,6 +15,7 @@ pub use cache::{CacheError, CachingError};
 pub use config_text::{ConfigProblem, ConfigTextError};
 #[cfg(feature = "json")]
 pub use event::EventError;
+pub use route::RouteError;
 pub use service::PoolError;
 
 use std::fmt;
@@ -197,6 +199,8 @@ pub enum SubscribeError {
     NestedTooDeep,
     /// The system refused to start the thread.
     Thread(String),
+    /// One of a router's first routes was refused.
+    Route(RouteError),
     /// The bus is shut down.
     Closed,
 }
@@ -232,6 +236,7 @@ impl fmt::Display for SubscribeError {
                 "an inline or serial subscription from inside 64 nested handlers; at most 63 are allowed",
             ),
             Self::Thread(why) => write!(f, "the system refused a thread for the subscription: {why}"),
+            Self::Route(why) => why.fmt(f),
             Self::Closed => f.write_str("the bus is shut down"),
         }
     }
@@ -336,6 +341,8 @@ pub enum Error {
     Subscribe(SubscribeError),
     /// A filter was not changed.
     Filter(FilterError),
+    /// A route was not added.
+    Route(RouteError),
     /// An event of another node was not read.
     #[cfg(feature = "json")]
     Event(EventError),
@@ -363,6 +370,7 @@ impl fmt::Display for Error {
             Self::Type(error) => error.fmt(f),
             Self::Subscribe(error) => error.fmt(f),
             Self::Filter(error) => error.fmt(f),
+            Self::Route(error) => error.fmt(f),
             #[cfg(feature = "json")]
             Self::Event(error) => error.fmt(f),
             Self::Forward(error) => error.fmt(f),
@@ -395,6 +403,7 @@ each!(
     Type(TypeError),
     Subscribe(SubscribeError),
     Filter(FilterError),
+    Route(RouteError),
     Forward(ForwardError),
     Cache(CacheError),
     Caching(CachingError),
@@ -416,6 +425,12 @@ impl From<NameError> for TypeError {
 impl From<NameError> for SubscribeError {
     fn from(error: NameError) -> Self {
         Self::Name(error)
+    }
+}
+
+impl From<RouteError> for SubscribeError {
+    fn from(error: RouteError) -> Self {
+        Self::Route(error)
     }
 }
 

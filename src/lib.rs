@@ -27,6 +27,7 @@ mod topic;
 mod subscription;
 
 mod cache;
+mod router;
 mod topic_pool;
 
 mod bus;
@@ -45,7 +46,7 @@ pub use dispatch::wait::Wait;
 pub use error::EventError;
 pub use error::{
     CacheError, CachingError, ConfigError, Error, FilterError, ForwardError, NameError, PoolError,
-    ShutdownError, SubscribeError, TypeError, WaitError,
+    RouteError, ShutdownError, SubscribeError, TypeError, WaitError,
 };
 #[cfg(feature = "config")]
 pub use error::{ConfigProblem, ConfigTextError};
@@ -56,6 +57,7 @@ pub use message::{
     AmiEvent, CacheClear, CacheUpdate, Change, EndReason, Formatters, Message, MessageBuilder, MessageType,
     Origin, SnapshotEnd, SubscriptionChange, Timestamp, TypeInfo,
 };
+pub use router::{Router, RouterBuilder, RouterStats, Routes};
 pub use stats::{
     Blocked, Bucket, BusStats, CacheStats, Lost, MessageTypeStats, PoolStats, Refused, Rows,
     SubscriptionState, SubscriptionStats, Timing, TopicDetail, TopicStats, Totals, Work, WorkerStats,
@@ -90,6 +92,7 @@ unwind_safe!(
     Cache,
     CachingTopic
 );
+unwind_safe!(Router, Routes);
 
 // The blocks of Rust in the pages of docs/ are compiled and run.
 #[cfg(all(doctest, feature = "json"))]

@@ -19,6 +19,8 @@ mod overflow;
 mod pinned;
 #[path = "../examples/pool.rs"]
 mod pool;
+#[path = "../examples/router.rs"]
+mod router;
 #[path = "../examples/serial.rs"]
 mod serial;
 #[path = "../examples/stream.rs"]
@@ -51,6 +53,7 @@ mod run {
         overflow,
         pinned,
         pool,
+        router,
         serial,
         stream,
         topic_pool,

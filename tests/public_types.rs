@@ -71,6 +71,8 @@ table! {
     Cache "sypur"
     CachingTopic "sypur"
     Publisher "spur"
+    Router "sypur"
+    Routes "sypur"
     // Values are shared, and as safe as they are.
     Message "syp"
     PublishAsync "sp"
@@ -85,6 +87,7 @@ table! {
     Overflow "syp"
     BusBuilder "syp"
     SubscriptionBuilder<'static> "sp"
+    RouterBuilder<'static> "sp"
     TypeBuilder<'static, u8> "syp"
     MessageBuilder<'static, u8> "syp"
     #[cfg(feature = "json")]
@@ -126,6 +129,7 @@ table! {
     Bucket "sypur"
     BusStats "sypur"
     Lost "sypur"
+    RouterStats "sypur"
     MessageTypeStats "sypur"
     PoolStats "sypur"
     Refused "sypur"
@@ -163,6 +167,7 @@ table! {
     CachingError "sypur"
     AnyType "sypur"
     CacheStats "sypur"
+    RouteError "sypur"
     ShutdownError "sypur"
     SubscribeError "sypur"
     TypeError "sypur"

@@ -28,6 +28,8 @@ fn handles_go_to_other_threads() {
     shared::<Subscription>();
     shared::<Forward>();
     shared::<Stream>();
+    shared::<Router>();
+    cloned::<Routes>();
     shared::<Received>();
     unpinned::<Stream>();
     sent::<Publisher>();
@@ -35,6 +37,7 @@ fn handles_go_to_other_threads() {
     unpinned::<PublishAsync>();
     sent::<BusBuilder>();
     sent::<SubscriptionBuilder<'_>>();
+    sent::<RouterBuilder<'_>>();
     sent::<TypeBuilder<'_, u8>>();
     sent::<MessageBuilder<'_, u8>>();
     shared::<PanicReport<'_>>();
@@ -78,6 +81,7 @@ fn plain_data_is_plain() {
     plain::<Finding>();
     plain::<Bucket>();
     plain::<Lost>();
+    plain::<RouterStats>();
     plain::<WaterMark>();
     plain::<Crossing>();
     plain::<Key>();
@@ -90,6 +94,7 @@ fn every_error_is_one_and_becomes_the_crates_own() {
     error::<ConfigError>();
     error::<TypeError>();
     error::<SubscribeError>();
+    error::<RouteError>();
     error::<ForwardError>();
     error::<PoolError>();
     error::<CacheError>();
@@ -105,7 +110,7 @@ fn every_error_is_one_and_becomes_the_crates_own() {
 #[test]
 fn errors_say_what_is_wrong() {
     let config = |build: BusBuilder| build.build().unwrap_err().to_string();
-    let cases: [(String, &[&str]); 14] = [
+    let cases: [(String, &[&str]); 16] = [
         (config(Bus::builder().workers(0..=4)), &["workers (minimum)", "0", "1 to 4"]),
         (config(Bus::builder().workers(1..=65)), &["workers (maximum)", "65", "1 to 64"]),
         #[expect(clippy::reversed_empty_ranges, reason = "that is what is wrong with it")]
@@ -127,6 +132,8 @@ fn errors_say_what_is_wrong() {
         (WaitError::WouldDeadlock.to_string(), &["calling thread"]),
         (ForwardError::OtherBus.to_string(), &["another bus"]),
         (ShutdownError::InHandler.to_string(), &["handler"]),
+        (RouteError::ForeignType("far".to_owned()).to_string(), &["\"far\"", "another bus"]),
+        (RouteError::Ended.to_string(), &["router", "ended"]),
     ];
     for (text, parts) in cases {
         assert!(!text.contains('\n') && parts.iter().all(|part| text.contains(part)), "{text:?}: {parts:?}");
@@ -143,6 +150,8 @@ fn conversions_keep_the_text() {
     same(SubscribeError::from(NameError::TooLong(300)));
     same(WaitError::TimedOut);
     same(ForwardError::OtherBus);
+    same(RouteError::Taken { name: "x".to_owned(), updates: true });
+    same(SubscribeError::from(RouteError::Ended));
     same(ShutdownError::InHandler);
     same(ConfigError::DeclinedControl { name: "x".to_owned() });
 }

@@ -77,8 +77,12 @@ impl Filter {
 
     /// Takes messages of this type, and of those named before, and no others. Together with
     /// [`accept_formatters`](Self::accept_formatters) either is enough.
-    pub fn accept<T>(mut self, kind: &MessageType<T>) -> Self {
-        self.narrowed().add(Named::of(kind.kind()));
+    pub fn accept<T>(self, kind: &MessageType<T>) -> Self {
+        self.accept_kind(kind.kind())
+    }
+
+    pub(crate) fn accept_kind(mut self, kind: &Kind) -> Self {
+        self.narrowed().add(Named::of(kind));
         self
     }
 
@@ -103,8 +107,12 @@ impl Filter {
     /// assert_ne!(ours, all);
     /// # Ok::<(), stasis_bus::Error>(())
     /// ```
-    pub fn accept_update_of<T>(mut self, kind: &MessageType<T>) -> Self {
-        let named = Named::of(kind.kind());
+    pub fn accept_update_of<T>(self, kind: &MessageType<T>) -> Self {
+        self.accept_update_of_kind(kind.kind())
+    }
+
+    pub(crate) fn accept_update_of_kind(mut self, kind: &Kind) -> Self {
+        let named = Named::of(kind);
         let accept = self.narrowed();
         let update = CacheUpdate::TYPE_NAME.into();
         accept.add(Named { bus: named.bus, id: CacheUpdate::TYPE_ID, name: update });

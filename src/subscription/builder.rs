@@ -58,6 +58,7 @@ use std::fmt;
 #[must_use = "nothing is subscribed before start(), inline() or stream()"]
 pub struct SubscriptionBuilder<'a> {
     pub(super) topic: &'a Topic,
+    pub(super) id: u64,
     pub(super) name: String,
     pub(super) filter: Filter,
     pub(super) is_typed: bool,
@@ -81,6 +82,7 @@ impl Topic {
         let Defaults { capacity, overflow, .. } = self.core().exchange.defaults.clone();
         SubscriptionBuilder {
             topic: self,
+            id: crate::ids::next(),
             name: name.into(),
             filter: Filter::default(),
             is_typed: false,
@@ -114,6 +116,11 @@ impl Topic {
 }
 
 impl SubscriptionBuilder<'_> {
+    /// The number that the subscription will have.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
     /// Takes messages of this type. Call it again for more; together with
     /// [`accept_formatters`](Self::accept_formatters) either is enough.
     pub fn accept<T>(mut self, kind: &MessageType<T>) -> Self {

@@ -62,6 +62,10 @@ impl Subscription {
         Self { member, keep: true }
     }
 
+    pub(crate) fn member(&self) -> &Arc<Member> {
+        &self.member
+    }
+
     /// The name it was given.
     pub fn name(&self) -> &str {
         &self.member.profile().name

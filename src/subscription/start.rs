@@ -205,8 +205,12 @@ impl SubscriptionBuilder<'_> {
         if !exchange.admits() {
             return Err(SubscribeError::Closed);
         }
-        let id = crate::ids::next();
-        Ok(Profile { id, name: self.name.as_str().into(), bus: exchange.id, fence: exchange.fence.clone() })
+        Ok(Profile {
+            id: self.id,
+            name: self.name.as_str().into(),
+            bus: exchange.id,
+            fence: exchange.fence.clone(),
+        })
     }
 
     /// Whether its first message is handled on this thread, before the finishing call returns.

@@ -8,6 +8,7 @@ use super::{Topic, TopicCore};
 use crate::dispatch::fence::Fence;
 use crate::dispatch::frames;
 use crate::dispatch::pool::Pool;
+use crate::dispatch::waits::{self, Circle};
 use crate::mailbox::policy::Defaults;
 use crate::message::update::CacheTypes;
 use crate::message::{MessageType, SubscriptionChange};
@@ -97,6 +98,14 @@ impl Exchange {
             sweeper: OnceLock::new(),
             facade: OnceLock::new(),
         })
+    }
+
+    /// Notes that the calling thread waits for `targets`, unless that would close a circle.
+    pub(crate) fn begin_wait(&self, targets: &[u64]) -> Result<waits::Waiting, Circle> {
+        let begun = waits::begin(targets);
+        let count = if begun.is_ok() { &self.counts.waits } else { &self.counts.circles };
+        count.add(1);
+        begun
     }
 
     // ---- phase -----------------------------------------------------------------------------------------------

@@ -80,11 +80,7 @@ impl Member {
 
     /// Notes that the calling thread waits for `targets`, unless that would close a circle.
     pub(crate) fn begin_wait(&self, targets: &[u64]) -> Result<waits::Waiting, Circle> {
-        let counts = &self.topic.exchange.counts;
-        let begun = waits::begin(targets);
-        let count = if begun.is_ok() { &counts.waits } else { &counts.circles };
-        count.add(1);
-        begun
+        self.topic.exchange.begin_wait(targets)
     }
 
     pub(crate) fn id(&self) -> u64 {

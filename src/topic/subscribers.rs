@@ -226,8 +226,14 @@ impl TopicCore {
     /// Gives a subscription another filter: every walk that loads the list after this has returned finds it. Returns
     /// what had reached the topic by then; nothing if the subscription is not on the list.
     pub(super) fn set_filter(&self, id: u64, filter: &Filter) -> Option<u64> {
+        self.set_filter_by(id, || filter.clone())
+    }
+
+    /// The same with a filter that is asked for under the writer lock: of two who do this, the later one asks later.
+    /// Bus code.
+    pub(crate) fn set_filter_by(&self, id: u64, filter: impl FnOnce() -> Filter) -> Option<u64> {
         self.edit(|list| {
-            let found = list.set_filter(id, filter);
+            let found = list.set_filter(id, &filter());
             list.sort_out();
             found.then(|| self.reached())
         })
