@@ -30,10 +30,12 @@ pub(crate) fn main() -> Result<(), Error> {
     let (begun, (send, records)) = (since.clone(), mpsc::channel());
     let cdr = calls
         .router("cdr")
-        .route(&answered, move |call, _| drop(begun.lock().unwrap().insert(call.channel, call.second)))
+        .route(&answered, move |call, _| {
+            begun.lock().unwrap().insert(call.channel, call.second);
+        })
         .route(&hung_up, move |end, _| {
             if let Some(began) = since.lock().unwrap().remove(end.channel) {
-                drop(send.send(format!("{} talked for {} s", end.channel, end.second - began)));
+                let _ = send.send(format!("{} talked for {} s", end.channel, end.second - began));
             }
         })
         .start()?;
@@ -53,7 +55,7 @@ pub(crate) fn main() -> Result<(), Error> {
 
     // Somebody wants to know. From when this has returned, every digit is traced.
     let (trace, digits) = mpsc::channel();
-    cdr.add(&digit, move |digit, _| drop(trace.send(*digit)))?;
+    cdr.add(&digit, move |digit, _| trace.send(*digit).unwrap_or_default())?;
     assert!(press('2') && press('3'));
 
     // And no longer. No call of the route is under way after this, and what it held is gone.

@@ -127,7 +127,7 @@ fn serial_and_inline_run_on_the_publisher() {
     for mode in [Dispatch::Inline, Dispatch::Serial] {
         let setup = setup();
         let (tell, told) = mpsc::channel();
-        let route = move |_: &u64, _: &stasis_bus::Delivery<'_>| drop(tell.send(thread::current().id()));
+        let route = move |_: &u64, _: &stasis_bus::Delivery<'_>| tell.send(thread::current().id()).unwrap();
         let _router = setup.topic.router("r").dispatch(mode).route(&setup.up, route).start().unwrap();
         setup.up(1);
         assert_eq!(told.try_recv(), Ok(thread::current().id()), "{mode}: before publish returned");
@@ -660,7 +660,7 @@ fn options_are_those_of_a_subscription() {
         .capacity(4)
         .overflow(Overflow::DropNewest)
         .water_marks(3, 1)
-        .on_water_mark(move |mark| drop(heard.send((mark.crossing, mark.depth))))
+        .on_water_mark(move |mark| heard.send((mark.crossing, mark.depth)).unwrap())
         .route(&setup.up, move |_, delivery| noted.push(delivery.missed()))
         .start()
         .unwrap();
@@ -791,7 +791,10 @@ fn g9_a_panic_in_a_route_names_the_router_and_the_next_message_is_routed() {
             .route(&setup.down, move |value, _| noted.push(*value))
             .start()
             .unwrap();
-        (setup.up(1), setup.down(2), setup.up(3), setup.down(4));
+        for number in [1, 3] {
+            setup.up(number);
+            setup.down(number + 1);
+        }
         assert_eq!(log.await_len(2), [2, 4], "{mode}");
         let panicked = |text: &str| ("shaky".to_owned(), PanicPlace::Handler, format!("{ON_PURPOSE} {text}"));
         assert_eq!(reports.all(), [panicked("1"), panicked("3")], "{mode}");
@@ -812,7 +815,7 @@ fn g9_a_panic_may_end_the_router() {
             .router("r")
             .dispatch(mode)
             .on_panic(OnPanic::Disconnect)
-            .on_end(move |last| drop(tell.send(last.end())))
+            .on_end(move |last| tell.send(last.end()).unwrap())
             .route(&setup.up, |_, _| panic!("{ON_PURPOSE}"))
             .start()
             .unwrap();
