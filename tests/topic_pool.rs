@@ -277,7 +277,8 @@ fn g1_creation_against_delete_and_last_drop() {
                     if (round + thread) % 3 == 0 {
                         pool.delete(name);
                     }
-                    assert!(member.stats().forwards <= 1 && pool.len() <= 2);
+                    // Each thread has one in hand or is just dropping it; that one counts to its end.
+                    assert!(member.stats().forwards <= 1 && pool.len() <= 3);
                 }
             });
         }

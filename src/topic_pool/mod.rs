@@ -119,7 +119,8 @@ impl TopicPool {
         members
     }
 
-    /// How many members there are just now. Cost: one load.
+    /// How many members there are just now; one that is just being dropped counts until it is gone, also beside a new
+    /// one of its name. Cost: one load.
     pub fn len(&self) -> usize {
         self.topic.core().pool_size()
     }
