@@ -237,7 +237,7 @@ impl Mailbox {
     /// # Safety
     ///
     /// `word` was taken out of the ring, and is opened once.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn open(&self, word: NonZeroUsize) -> (Entry, u64) {
         if Entry::is_plain(word) {
             // SAFETY: as the caller says.

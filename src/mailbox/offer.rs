@@ -65,7 +65,7 @@ impl Patience {
 impl Mailbox {
     /// Offers one reference of a message to a mailbox that never waits. What it takes out to make room goes to
     /// `evicted`: dropping it is foreign code, for when nothing is half done.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn offer(&self, word: NonZeroUsize, evicted: &mut Vec<Entry>) -> Offer {
         match self.ring.push(word, self.when_full()) {
             Push::Accepted { turn, index, high, .. } => self.accepted_at(index, turn, false, high),
@@ -91,7 +91,7 @@ impl Mailbox {
         WhenFull::Spill { limit: limit.min(i64::MAX as u64) }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn accepted_at(
         &self,
         index: u64,
@@ -202,6 +202,7 @@ impl Mailbox {
 
     /// Offers one reference under a lock of the caller's: never waits, and runs no foreign code. A mailbox with `Block`
     /// takes it beyond its capacity; one with `Conflate` knows it by `key`; without one it is an update, known by its entry.
+    #[inline(never)]
     pub(crate) fn offer_ordered(
         &self,
         word: NonZeroUsize,
@@ -221,6 +222,7 @@ impl Mailbox {
     }
 
     /// Into a mailbox with `Block`, if there is room.
+    #[inline(always)]
     pub(super) fn try_offer(&self, word: NonZeroUsize) -> Attempt<Offer> {
         match self.ring.push(word, WhenFull::Refuse) {
             Push::Accepted { turn, index, high, .. } => {

@@ -143,7 +143,7 @@ impl Mailbox {
         });
     }
 
-    #[inline]
+    #[inline(always)]
     fn call_each(&self, handler: &mut EachHandler, group: &mut Group, cursor: &mut Cursor) {
         let untimed = self.handling.untimed();
         for word in group {
@@ -254,7 +254,7 @@ struct Cursor {
 
 impl Cursor {
     /// The call is over: a waiter is told, the message goes. Outside the handler, inside the frame.
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) {
         self.index = self.index.wrapping_add(1);
         if let Some(entry) = self.entry.take() {
