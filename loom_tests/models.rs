@@ -1,6 +1,7 @@
 //! Loom models of the code that ships. How to run them, what they can and cannot show: loom_tests/README.md.
 
 mod batch;
+mod cache;
 mod catch_up;
 mod conflate;
 mod dedicated;

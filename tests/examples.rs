@@ -2,6 +2,8 @@
 
 #[path = "../examples/batch.rs"]
 mod batch;
+#[path = "../examples/cache.rs"]
+mod cache;
 #[cfg(feature = "config")]
 #[path = "../examples/config.rs"]
 mod config;
@@ -46,6 +48,7 @@ mod run {
     use super::*;
     runs!(
         batch,
+        cache,
         dedicated,
         hello,
         inline,

@@ -2,7 +2,7 @@
 
 use super::entry::CacheEntry;
 use super::rules::{Functions, Rules};
-use super::{Cache, CacheCore, Counts};
+use super::{Cache, CacheCore, Counts, Hashing, SHARDS};
 use crate::error::{CacheError, check_name};
 use crate::ids;
 use crate::map::Map;
@@ -163,7 +163,7 @@ impl CacheBuilder {
         let updates = exchange.topic(&format!("cache:{number}"), &name);
         Ok(Cache(Arc::new_cyclic(|me| CacheCore {
             number,
-            map: Map::new(exchange.domain().clone()),
+            map: Map::with_shards(exchange.domain().clone(), SHARDS, Hashing::default()),
             local: exchange.changes.kind().local(),
             rules,
             updates,

@@ -85,12 +85,21 @@ use rules::Rules;
 use std::collections::HashMap;
 use std::fmt;
 
+/// How keys are spread: against whoever chooses ids so that they meet. In models always the same way.
+#[cfg(not(bus_loom))]
+pub(crate) type Hashing = std::hash::RandomState;
+#[cfg(bus_loom)]
+pub(crate) type Hashing = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
+
+/// Parts that are locked by themselves.
+const SHARDS: usize = if cfg!(bus_loom) { 1 } else { 64 };
+
 /// What the clones of a cache and its caching topics share.
 pub(crate) struct CacheCore {
     /// Unique in the process.
     pub(crate) number: u64,
     pub(crate) exchange: Arc<Exchange>,
-    pub(crate) map: Map<EntryKey, Entry>,
+    pub(crate) map: Map<EntryKey, Entry, Hashing>,
     /// This node.
     local: Option<Origin>,
     rules: Rules,

@@ -1,9 +1,9 @@
 //! Many reads under one guard, by reference.
 
-use super::CacheCore;
 use super::entry::Entry;
 use super::key::{EntryKey, Keyed};
 use super::select::Select;
+use super::{CacheCore, Hashing};
 use crate::map::Pinned;
 use crate::message::{Message, MessageType, Origin};
 use std::fmt;
@@ -15,7 +15,7 @@ use std::fmt;
 #[must_use = "it only keeps memory from being given back"]
 pub struct CachePin<'a> {
     pub(super) core: &'a CacheCore,
-    pub(super) map: Pinned<'a, EntryKey, Entry>,
+    pub(super) map: Pinned<'a, EntryKey, Entry, Hashing>,
 }
 
 impl CachePin<'_> {
