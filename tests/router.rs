@@ -6,9 +6,9 @@ mod common;
 
 use common::*;
 use stasis_bus::{
-    AmiEvent, Bus, BusBuilder, Change, Crossing, Dispatch, EndReason, Error, Filter, Formatters, Handled,
-    Message, MessageType, OnPanic, Overflow, PanicPlace, RouteError, Router, Routes, SubscribeError, Topic,
-    WaitError,
+    AmiEvent, Bus, BusBuilder, Cache, CachingTopic, Change, Crossing, Dispatch, EndReason, Error, Filter,
+    Formatters, Handled, Message, MessageType, OnPanic, Overflow, PanicPlace, RouteError, Router, Routes,
+    SubscribeError, Topic, WaitError,
 };
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -198,6 +198,8 @@ fn what_start_refuses_is_dropped() {
     };
     let error = builder().dispatch(Dispatch::Stream).start().unwrap_err();
     assert!(matches!(error, SubscribeError::Unsuitable { option: "dispatch stream", .. }), "{error}");
+    let named = setup.topic.subscription("r").accept(&setup.up).router().start().unwrap_err();
+    assert!(named.to_string().contains("follows its routes"), "{named}");
     assert!(matches!(builder().capacity(0).start(), Err(SubscribeError::Capacity { value: 0, .. })));
     let builder_with_routes = builder();
     let routes = builder_with_routes.routes();
@@ -317,6 +319,92 @@ fn the_first_routes_and_the_filter_stand_at_once() {
         setup.down(7);
         router.unsubscribe_and_join().unwrap();
         assert_eq!(log.all(), [7], "{mode}");
+        end(&setup.bus);
+    }
+}
+
+/// A cache of numbers, whose ids are "odd" and "even", on the setup's topic.
+fn cached(setup: &Setup) -> (Cache, CachingTopic) {
+    fn id(value: &u64) -> &str {
+        if value % 2 == 0 { "even" } else { "odd" }
+    }
+    let cache = Cache::builder(&setup.bus).id_of(&setup.up, id).id_of(&setup.down, id).build().unwrap();
+    let topic = setup.topic.caching(&cache).unwrap();
+    (cache, topic)
+}
+
+#[test]
+fn g5_updates_of_a_cache_go_by_their_inner_type() {
+    let _watched = watched();
+    for mode in MODES {
+        let setup = setup();
+        let (_cache, caching) = cached(&setup);
+        let (log, up) = (Log::new(), setup.up.clone());
+        let noted = log.clone();
+        let builder = caching.topic().router("r").dispatch(mode);
+        let router = builder
+            .route_update(&setup.up, move |update, _| {
+                let read = |message: &Option<Message>| message.as_ref().and_then(|m| up.read(m)).copied();
+                noted.push((read(&update.old), read(&update.new)));
+            })
+            .start()
+            .unwrap();
+        (1..=4).for_each(|value| {
+            setup.up(value);
+            setup.down(value);
+        });
+        let chains = [(None, Some(1)), (None, Some(2)), (Some(1), Some(3)), (Some(2), Some(4))];
+        assert_eq!(log.await_len(4), chains, "{mode}");
+        router.remove_update(&setup.up);
+        setup.up(5);
+        assert_eq!((router.stats().unrouted, router.stats().subscription.accepted), (0, 4), "{mode}");
+        drop(router);
+        end(&setup.bus);
+    }
+}
+
+#[test]
+fn g12_a_router_catches_up() {
+    let _watched = watched();
+    for mode in MODES {
+        let setup = setup();
+        let (cache, _caching) = cached(&setup);
+        (1..=4).for_each(|value| {
+            setup.up(value);
+            setup.down(value);
+        });
+        let start = |with_end: bool| {
+            let log = Log::new();
+            let [ups, ends] = [log.clone(), log.clone()];
+            let builder = cache.snapshot_subscription("late").id_prefix("o").router().dispatch(mode);
+            let mut builder = builder.route_update(&setup.up, move |update, _| {
+                ups.push(format!("{} {}", update.id(), update.is_snapshot()));
+            });
+            if with_end {
+                builder = builder
+                    .route(setup.bus.snapshot_ends(), move |end, _| ends.push(format!("{}", end.entries)));
+            }
+            (builder.start().unwrap(), log)
+        };
+        let (told, with_end) = start(true);
+        let (silent, without) = start(false);
+        setup.up(6);
+        setup.up(7);
+        assert_eq!(with_end.await_len(3), ["odd true", "1", "odd false"], "{mode}");
+        assert_eq!(without.await_len(2), ["odd true", "odd false"], "{mode}");
+        eventually(|| silent.stats().subscription.handled == 3);
+        assert_eq!((told.stats().unrouted, silent.stats().unrouted), (0, 0), "{mode}");
+        // A default takes everything, but of updates no more than was said.
+        let (rest, updates) = (Log::new(), setup.bus.cache_updates().clone());
+        let noted = rest.clone();
+        let route = move |delivery: &stasis_bus::Delivery<'_>| {
+            noted.push(delivery.read(&updates).map(|update| update.id().to_owned()));
+        };
+        told.set_default(route).unwrap();
+        setup.down(8);
+        setup.down(9);
+        assert_eq!(rest.await_len(1), [Some("odd".to_owned())], "{mode}");
+        drop((told, silent));
         end(&setup.bus);
     }
 }

@@ -37,7 +37,6 @@ use std::fmt;
 #[must_use = "nothing is routed before start()"]
 pub struct RouterBuilder<'a> {
     subscription: SubscriptionBuilder<'a>,
-    dispatch: Dispatch,
     core: Arc<Core>,
     refused: Option<RouteError>,
 }
@@ -48,10 +47,35 @@ impl Topic {
     /// Per message it costs what a subscription costs, and the look-up: one snapshot load and one indexed load,
     /// however many routes there are.
     pub fn router(&self, name: impl Into<String>) -> RouterBuilder<'_> {
-        let name = name.into();
-        let subscription = self.subscription(name.clone());
-        let core = Core::new(subscription.id(), self.core(), &name);
-        RouterBuilder { subscription, dispatch: Dispatch::default(), core, refused: None }
+        self.subscription(name).router()
+    }
+}
+
+impl<'a> SubscriptionBuilder<'a> {
+    /// Makes it a router: its messages go to routes by their types, with the options said so far.
+    ///
+    /// What was said of updates ([`id_prefix`](Self::id_prefix), [`update_origin`](Self::update_origin)) stands, whatever their
+    /// routes; types are not to be named here. A [snapshot](crate::Cache::snapshot_subscription) has the entries whose updates
+    /// have a route when the router starts; a route that is added later gets changes alone. Its end comes in any case, and is
+    /// not counted if it has no route.
+    ///
+    /// ```
+    /// # let bus = stasis_bus::Bus::builder().manual().build()?;
+    /// # let (state, topic) = (bus.message_type::<String>("state")?, bus.topic("states")?);
+    /// let cache = stasis_bus::Cache::builder(&bus).id_of(&state, |state| state).build()?;
+    /// let _cached = topic.caching(&cache)?;
+    /// topic.publish(state.message("alice".to_owned()));
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// let late = cache.snapshot_subscription("late").router();
+    /// let late = late.route_update(&state, move |update, _| tell.send(update.id().to_owned()).unwrap()).start()?;
+    /// bus.run_until_idle();
+    /// assert_eq!(told.try_recv().as_deref(), Ok("alice"));
+    /// # drop(late);
+    /// # Ok::<(), stasis_bus::Error>(())
+    /// ```
+    pub fn router(self) -> RouterBuilder<'a> {
+        let core = Core::new(&self);
+        RouterBuilder { subscription: self, core, refused: None }
     }
 }
 
@@ -61,9 +85,8 @@ impl RouterBuilder<'_> {
     ///
     /// Inline is taken as Serial: publishers run the routes in both, and routes are called one at a time. A Stream has
     /// nobody who would call them, and is refused by [`start`](Self::start).
-    pub fn dispatch(mut self, dispatch: Dispatch) -> Self {
-        self.dispatch = if dispatch == Dispatch::Inline { Dispatch::Serial } else { dispatch };
-        self
+    pub fn dispatch(self, dispatch: Dispatch) -> Self {
+        self.with(|subscription| subscription.dispatch(dispatch))
     }
 
     /// As [`SubscriptionBuilder::capacity`].
@@ -189,19 +212,16 @@ impl RouterBuilder<'_> {
     ///
     /// # Errors
     ///
-    /// As [`SubscriptionBuilder::start`]; if a type was given two routes, or belongs to another bus; if the dispatch is Stream.
+    /// As [`SubscriptionBuilder::start`]; if a type was given two routes, or belongs to another bus; if the dispatch is Stream, or
+    /// a filter was said that names types.
     /// Then all routes are dropped.
     pub fn start(self) -> Result<Router, SubscribeError> {
-        let Self { subscription, dispatch, core, refused } = self;
+        let Self { subscription, core, refused } = self;
         let mut runner = Runner::new(&core);
         if let Some(refused) = refused {
             return Err(refused.into());
         }
-        if dispatch == Dispatch::Stream {
-            let allowed =
-                "routes are called by the bus: serial, pool or dedicated (inline is taken as serial)";
-            return Err(SubscribeError::Unsuitable { option: "dispatch stream", call: "router", allowed });
-        }
+        let dispatch = check(&subscription)?;
         let filter = core.filter();
         let subscription = subscription.dispatch(dispatch).filter(filter.clone());
         let subscription = subscription.start(move |delivery| runner.route(delivery))?;
@@ -210,11 +230,26 @@ impl RouterBuilder<'_> {
     }
 }
 
+/// How it is dispatched, if that and its filter are for a router.
+fn check(subscription: &SubscriptionBuilder<'_>) -> Result<Dispatch, SubscribeError> {
+    let refused = |option, allowed| Err(SubscribeError::Unsuitable { option, call: "router", allowed });
+    if subscription.said_filter().names_types() {
+        return refused("a filter that names types", "the filter of a router follows its routes");
+    }
+    match subscription.said_dispatch() {
+        Dispatch::Inline => Ok(Dispatch::Serial),
+        Dispatch::Stream => refused(
+            "dispatch stream",
+            "routes are called by the bus: serial, pool, dedicated; inline is serial",
+        ),
+        dispatch => Ok(dispatch),
+    }
+}
+
 impl fmt::Debug for RouterBuilder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RouterBuilder")
             .field("subscription", &self.subscription)
-            .field("dispatch", &self.dispatch)
             .field("routes", &self.routes())
             .finish_non_exhaustive()
     }

@@ -7,7 +7,7 @@ use crate::error::{RouteError, WaitError};
 use crate::mailbox::Filter;
 use crate::message::kind::Kind;
 use crate::message::{CacheUpdate, EndReason, Formatters, MessageType};
-use crate::subscription::Delivery;
+use crate::subscription::{Delivery, SubscriptionBuilder};
 use crate::sync::time::Deadline;
 use crate::sync::{Arc, Mutex, Snapshot, Tally, Weak};
 use crate::topic::TopicCore;
@@ -18,6 +18,8 @@ pub(super) struct Core {
     id: u64,
     topic: Arc<TopicCore>,
     owner: Arc<Owner>,
+    /// What was said of updates, whatever their routes.
+    base: Filter,
     table: Snapshot<Table>,
     state: Mutex<State>,
     /// Messages that found no route. The runner counts.
@@ -37,13 +39,16 @@ struct State {
 }
 
 impl Core {
-    pub(super) fn new(id: u64, topic: &Arc<TopicCore>, name: &str) -> Arc<Self> {
-        let (table, fence) = (Table::default(), topic.exchange.fence.clone());
-        let filter = table.filter(&topic.exchange.cached.updates);
+    pub(super) fn new(subscription: &SubscriptionBuilder<'_>) -> Arc<Self> {
+        let (topic, base) = (subscription.on().core().clone(), subscription.said_filter().clone());
+        let owner = Owner { name: subscription.name().into(), fence: topic.exchange.fence.clone() };
+        let table = Table::default();
+        let filter = table.filter(&base, &topic.exchange.cached.updates);
         Arc::new(Self {
-            id,
-            topic: topic.clone(),
-            owner: Arc::new(Owner { name: name.into(), fence }),
+            id: subscription.id(),
+            topic,
+            owner: Arc::new(owner),
+            base,
             table: Snapshot::new(Arc::new(table)),
             state: Mutex::new(State { filter, member: None, is_leaving: false, is_over: false }),
             unrouted: Tally::new(),
@@ -68,6 +73,15 @@ impl Core {
 
     pub(super) fn has_rest(&self) -> bool {
         self.table.load().has_rest()
+    }
+
+    /// But for what comes whatever the filter.
+    #[cold]
+    fn count_unrouted(&self, delivery: &Delivery<'_>) {
+        let ends = &self.topic.exchange.cached.snapshot_ends;
+        if !delivery.is_final() && delivery.read(ends).is_none() {
+            self.unrouted.bump(1);
+        }
     }
 
     // ---- edits -----------------------------------------------------------------------------------------------
@@ -126,7 +140,7 @@ impl Core {
         }
         let mut table = Table::clone(&self.table.load());
         let result = change(&mut table)?;
-        state.filter = table.filter(self.updates());
+        state.filter = table.filter(&self.base, self.updates());
         let old = self.table.swap(Arc::new(table));
         drop(state);
         self.show_filter();
@@ -202,8 +216,7 @@ impl Runner {
         match table.find(core.updates(), delivery) {
             // SAFETY: the runner is one, and this borrows it whole.
             Some(route) => unsafe { route.call(delivery) },
-            None if delivery.is_final() => {}
-            None => core.unrouted.bump(1),
+            None => core.count_unrouted(delivery),
         }
     }
 }

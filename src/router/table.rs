@@ -45,14 +45,14 @@ impl Table {
         })
     }
 
-    /// The filter that lets through what has a route, and no more.
-    pub(super) fn filter(&self, updates: &MessageType<CacheUpdate>) -> Filter {
+    /// The filter that lets through what has a route, and no more; of updates, what `base` does.
+    pub(super) fn filter(&self, base: &Filter, updates: &MessageType<CacheUpdate>) -> Filter {
         let formatters = match &self.rest {
-            Some(Rest { formatters: None, .. }) => return Filter::all(),
+            Some(Rest { formatters: None, .. }) => return base.clone(),
             Some(Rest { formatters: Some(formatters), .. }) => *formatters,
             None => Formatters::NONE,
         };
-        let none = Filter::all().accept_formatters(formatters);
+        let none = base.clone().accept_formatters(formatters);
         let filter = kinds(&self.plain).fold(none, Filter::accept_kind);
         if filter.accepts(updates.kind()) {
             // All updates go somewhere.

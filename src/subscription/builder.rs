@@ -121,6 +121,22 @@ impl SubscriptionBuilder<'_> {
         self.id
     }
 
+    pub(crate) fn on(&self) -> &Topic {
+        self.topic
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn said_filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    pub(crate) fn said_dispatch(&self) -> Dispatch {
+        self.dispatch.unwrap_or_default()
+    }
+
     /// Takes messages of this type. Call it again for more; together with
     /// [`accept_formatters`](Self::accept_formatters) either is enough.
     pub fn accept<T>(mut self, kind: &MessageType<T>) -> Self {
