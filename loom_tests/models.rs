@@ -7,6 +7,7 @@ mod conflate;
 mod dedicated;
 mod gate;
 mod latch;
+mod lives;
 mod mailbox;
 mod marks;
 mod message;

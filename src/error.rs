@@ -10,7 +10,7 @@ mod event;
 mod route;
 mod service;
 
-pub use cache::{CacheError, CachingError};
+pub use cache::{CacheError, CachingError, EntryError, WatchEnded};
 #[cfg(feature = "config")]
 pub use config_text::{ConfigProblem, ConfigTextError};
 #[cfg(feature = "json")]
@@ -352,6 +352,10 @@ pub enum Error {
     Cache(CacheError),
     /// A topic is not kept in a cache.
     Caching(CachingError),
+    /// An object was not leased or watched.
+    Entry(EntryError),
+    /// Nothing is watched any more.
+    Watch(WatchEnded),
     /// A topic pool has no such member.
     Pool(PoolError),
     /// Waiting was given up.
@@ -376,6 +380,8 @@ impl fmt::Display for Error {
             Self::Forward(error) => error.fmt(f),
             Self::Cache(error) => error.fmt(f),
             Self::Caching(error) => error.fmt(f),
+            Self::Entry(error) => error.fmt(f),
+            Self::Watch(error) => error.fmt(f),
             Self::Pool(error) => error.fmt(f),
             Self::Wait(error) => error.fmt(f),
             Self::Shutdown(error) => error.fmt(f),
@@ -407,6 +413,8 @@ each!(
     Forward(ForwardError),
     Cache(CacheError),
     Caching(CachingError),
+    Entry(EntryError),
+    Watch(WatchEnded),
     Pool(PoolError),
     Wait(WaitError),
     Shutdown(ShutdownError)

@@ -38,15 +38,17 @@ pub use bus::{
     Bus, BusBuilder, Diagnosis, Finding, Severity, ShutdownReport, Straggler, Subject, Trend, Trouble,
     TypeBuilder, WeakBus,
 };
-pub use cache::{AnyType, Cache, CacheBuilder, CacheEntry, CachePin, CachingTopic, Select};
+pub use cache::{
+    AnyType, Cache, CacheBuilder, CacheEntry, CachePin, CachingTopic, Changed, Lease, Select, Watch,
+};
 pub use dispatch::fence::{PanicPlace, PanicReport};
 pub use dispatch::threads::{ThreadInfo, ThreadKind};
 pub use dispatch::wait::Wait;
 #[cfg(feature = "json")]
 pub use error::EventError;
 pub use error::{
-    CacheError, CachingError, ConfigError, Error, FilterError, ForwardError, NameError, PoolError,
-    RouteError, ShutdownError, SubscribeError, TypeError, WaitError,
+    CacheError, CachingError, ConfigError, EntryError, Error, FilterError, ForwardError, NameError,
+    PoolError, RouteError, ShutdownError, SubscribeError, TypeError, WaitError, WatchEnded,
 };
 #[cfg(feature = "config")]
 pub use error::{ConfigProblem, ConfigTextError};
@@ -90,7 +92,9 @@ unwind_safe!(
     TopicOf<T>,
     TopicPool,
     Cache,
-    CachingTopic
+    CachingTopic,
+    Lease<T>,
+    Watch
 );
 unwind_safe!(Router, Routes);
 

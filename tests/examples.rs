@@ -13,6 +13,8 @@ mod dedicated;
 mod hello;
 #[path = "../examples/inline.rs"]
 mod inline;
+#[path = "../examples/lease.rs"]
+mod lease;
 #[path = "../examples/live_filter.rs"]
 mod live_filter;
 #[path = "../examples/overflow.rs"]
@@ -31,6 +33,8 @@ mod stream;
 mod topic_pool;
 #[path = "../examples/typed.rs"]
 mod typed;
+#[path = "../examples/watch.rs"]
+mod watch;
 
 macro_rules! runs {
     ($($example:ident),+) => {
@@ -52,6 +56,7 @@ mod run {
         dedicated,
         hello,
         inline,
+        lease,
         live_filter,
         overflow,
         pinned,
@@ -60,7 +65,8 @@ mod run {
         serial,
         stream,
         topic_pool,
-        typed
+        typed,
+        watch
     );
 
     #[cfg(feature = "config")]

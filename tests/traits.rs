@@ -20,6 +20,10 @@ fn handles_go_to_other_threads() {
     cloned::<TopicPool>();
     cloned::<Cache>();
     shared::<CachingTopic>();
+    shared::<Lease<std::cell::Cell<u8>>>();
+    cloned::<Watch>();
+    unpinned::<Watch>();
+    unpinned::<Changed<'_>>();
     shared::<CacheEntry<'_>>();
     sent::<CacheBuilder>();
     cloned::<Message>();
@@ -99,6 +103,8 @@ fn every_error_is_one_and_becomes_the_crates_own() {
     error::<PoolError>();
     error::<CacheError>();
     error::<CachingError>();
+    error::<EntryError>();
+    error::<WatchEnded>();
     error::<WaitError>();
     error::<ShutdownError>();
     fn standard<T: StdError + Send + Sync + Copy + PartialEq + 'static>() {}

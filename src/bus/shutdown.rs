@@ -123,6 +123,7 @@ impl Shutdown {
         if started.is_err() {
             // No thread to be had: begin the end, and leave it at that.
             exchange.enter_phase(Phase::Over);
+            exchange.tell_of_end();
             end_all(&exchange.members());
             exchange.drop_kept();
             exchange.pool.stop(Deadline::after(Some(Duration::ZERO)));
@@ -175,6 +176,7 @@ fn end(exchange: &Arc<Exchange>, deadline: Deadline) -> ShutdownReport {
     exchange.members().iter().for_each(|member| member.release_waiting());
     let quiet = drain(exchange, deadline);
     exchange.enter_phase(Phase::Over);
+    exchange.tell_of_end();
     let members = exchange.members();
     let mut late = if quiet { Vec::new() } else { cut_off(&members) };
     end_all(&members);

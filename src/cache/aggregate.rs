@@ -124,8 +124,9 @@ impl Job {
         }
         let Some(new) = new else {
             current.set_computed(entry.version);
-            if current.has_no_slot() && current.aggregate().is_none() {
-                shard.remove(hash, &self.key);
+            if current.is_void() && !current.is_held() {
+                let spent = current.clone();
+                cache.put(&mut shard, hash, self.key.kind, spent, true);
             }
             return Some(None);
         };
@@ -135,10 +136,8 @@ impl Job {
         let mut next = current.clone();
         next.set_computed(entry.version);
         next.aggregate = new.clone().map(|message| Slot { message, via: Via::of(outputs) });
-        match next.has_no_slot() && next.aggregate.is_none() {
-            true => _ = shard.remove(hash, &self.key),
-            false => _ = shard.insert(hash, self.key.clone(), next),
-        }
+        let was_void = current.is_void();
+        cache.put(&mut shard, hash, self.key.kind, next, was_void);
         cache.counts.aggregates.add(1);
         if let Some(update) = update {
             cache.tell(update, hash, outputs, errands);

@@ -8,7 +8,7 @@ use crate::ids;
 use crate::map::Map;
 use crate::message::kind::Kind;
 use crate::message::{Message, MessageType};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, Weak};
 use crate::topic::Topic;
 use crate::topic::exchange::Exchange;
 use std::borrow::Cow;
@@ -161,7 +161,7 @@ impl CacheBuilder {
         let rules =
             Rules::new(self.functions, name.as_str().into(), number, exchange.id, exchange.fence.clone());
         let updates = exchange.topic(&format!("cache:{number}"), &name);
-        Ok(Cache(Arc::new_cyclic(|me| CacheCore {
+        let core = Arc::new_cyclic(|me| CacheCore {
             number,
             map: Map::with_shards(exchange.domain().clone(), SHARDS, Hashing::default()),
             local: exchange.changes.kind().local(),
@@ -171,7 +171,10 @@ impl CacheBuilder {
             counts: Counts::default(),
             me: me.clone(),
             exchange,
-        })))
+        });
+        let me: Weak<CacheCore> = core.me.clone();
+        core.exchange.tell_at_end(me);
+        Ok(Cache(core))
     }
 }
 

@@ -40,6 +40,7 @@ use std::fmt;
 /// a push into each mailbox under a lock of a part of the map. The topic is kept alive.
 #[must_use = "dropping it ends the keeping; call detach() to keep it"]
 pub struct CachingTopic {
+    original: Arc<TopicCore>,
     topic: Topic,
     cache: Cache,
     tap: Option<Standing>,
@@ -89,7 +90,7 @@ impl Topic {
         let tap = Tap::new(filter, cache.0.clone(), topic.core().clone());
         self.core().add_tap(tap.clone());
         let standing = Standing { original: self.core().clone(), tap };
-        Ok(CachingTopic { topic, cache: cache.clone(), tap: Some(standing) })
+        Ok(CachingTopic { original: self.core().clone(), topic, cache: cache.clone(), tap: Some(standing) })
     }
 }
 
@@ -97,6 +98,11 @@ impl CachingTopic {
     /// The topic of its updates. It lives as long as anybody has it, also when the keeping has ended.
     pub fn topic(&self) -> &Topic {
         &self.topic
+    }
+
+    /// The topic whose messages it keeps.
+    pub(super) fn original(&self) -> Topic {
+        Topic(self.original.clone())
     }
 
     /// The cache.

@@ -56,7 +56,8 @@ impl CacheCore {
             let outputs = self.topics_of(&slot.via);
             let outputs: Vec<_> = outputs.iter().collect();
             let expected = Some(&slot.message);
-            let change = Change { state: &slot.message, origin, id: &key.id, is_clear: true, expected };
+            let change =
+                Change { state: &slot.message, origin, id: &key.id, is_clear: true, expected, owner: None };
             match self.write(&change, &outputs, errands) {
                 Outcome::Changed => return true,
                 Outcome::Unchanged => return false,

@@ -1,5 +1,6 @@
 //! One entry: the latest message of each origin, and what they come to together. Immutable, replaced whole.
 
+use super::watch::WatchCell;
 use crate::message::kind::Kind;
 use crate::message::{Message, Origin};
 use crate::sync::Arc;
@@ -49,6 +50,10 @@ pub(crate) struct Entry {
     /// By origin.
     pub(crate) remotes: Box<[Slot]>,
     pub(crate) aggregate: Option<Slot>,
+    /// The number of the lease that owns what this node says; 0: nobody does.
+    pub(crate) lease: u64,
+    /// Where those who watch what this node says look.
+    pub(crate) watch: Option<Arc<WatchCell>>,
     /// The shard's number of the last change of a slot.
     pub(crate) version: u64,
     /// The version that the aggregate was computed from. Written under the shard's lock, by which it is ordered.
@@ -62,6 +67,8 @@ impl Clone for Entry {
             local: self.local.clone(),
             remotes: self.remotes.clone(),
             aggregate: self.aggregate.clone(),
+            lease: self.lease,
+            watch: self.watch.clone(),
             version: self.version,
             computed: AtomicU64::new(self.computed()),
         }
@@ -73,7 +80,16 @@ impl Entry {
     /// the same id.
     pub(crate) fn empty(id: Arc<str>, version: u64) -> Self {
         let computed = AtomicU64::new(version);
-        Self { id, local: None, remotes: Box::default(), aggregate: None, version, computed }
+        Self {
+            id,
+            local: None,
+            remotes: Box::default(),
+            aggregate: None,
+            lease: 0,
+            watch: None,
+            version,
+            computed,
+        }
     }
 
     pub(crate) fn computed(&self) -> u64 {
@@ -124,6 +140,16 @@ impl Entry {
     /// Everything in it, the aggregate last.
     pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {
         self.local.iter().chain(&self.remotes).chain(&self.aggregate)
+    }
+
+    /// Whether reads find nothing in it.
+    pub(crate) fn is_void(&self) -> bool {
+        self.has_no_slot() && self.aggregate.is_none()
+    }
+
+    /// Whether somebody holds its place.
+    pub(crate) fn is_held(&self) -> bool {
+        self.lease != 0 || self.watch.is_some()
     }
 
     pub(crate) fn local(&self) -> Option<&Message> {

@@ -8,6 +8,9 @@
 //! | [`builder`] | everything said before there is a cache |
 //! | `write` | a message is kept |
 //! | `aggregate` | an entry's aggregate is computed and stored |
+//! | `place` | entries come, go, and stay for who holds their place |
+//! | [`lease`] | a state that goes with the handle of who owns it |
+//! | [`watch`] | one entry at hand, and awaited |
 //! | `clear` | states are taken out by a call |
 //! | `read`, [`pin`], `select` | reads: copies, references under a guard, of which types |
 //! | [`caching`] | the caching topic |
@@ -58,6 +61,7 @@ pub(crate) mod builder;
 mod aggregate;
 mod catch_up;
 mod clear;
+mod place;
 mod write;
 
 pub(crate) mod pin;
@@ -66,11 +70,16 @@ mod select;
 
 pub(crate) mod caching;
 
+pub(crate) mod lease;
+pub(crate) mod watch;
+
 pub use builder::CacheBuilder;
 pub use caching::CachingTopic;
 pub use entry::CacheEntry;
+pub use lease::Lease;
 pub use pin::CachePin;
 pub use select::{AnyType, Select};
+pub use watch::{Changed, Watch};
 
 use crate::map::Map;
 use crate::message::kind::Kind;
@@ -123,6 +132,9 @@ struct Counts {
     suppressed: Tally,
     cleared: Tally,
     aggregates: Tally,
+    /// Entries that reads find nothing in: how often one became so, and was no more.
+    voided: Tally,
+    filled: Tally,
 }
 
 impl CacheCore {
@@ -135,11 +147,17 @@ impl CacheCore {
         kind.bus() == self.exchange.id
     }
 
+    /// Entries that reads find something in.
+    fn len(&self) -> usize {
+        let voided = self.counts.voided.get().saturating_sub(self.counts.filled.get());
+        self.map.len().saturating_sub(voided as usize)
+    }
+
     fn stats(&self) -> CacheStats {
         let shards = 0..self.map.shards();
         CacheStats {
             name: self.rules.name.to_string(),
-            entries: self.map.len() as u64,
+            entries: self.len() as u64,
             updates: shards.map(|at| self.map.lock(at).sequence()).sum(),
             suppressed: self.counts.suppressed.get(),
             cleared: self.counts.cleared.get(),
@@ -210,7 +228,7 @@ impl Cache {
 
     /// How many entries there are, of all types. Cost: one addition for each part of the map.
     pub fn len(&self) -> usize {
-        self.0.map.len()
+        self.0.len()
     }
 
     /// Whether there are none.

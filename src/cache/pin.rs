@@ -78,6 +78,6 @@ impl CachePin<'_> {
 
 impl fmt::Debug for CachePin<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CachePin").field("entries", &self.core.map.len()).finish_non_exhaustive()
+        f.debug_struct("CachePin").field("entries", &self.core.len()).finish_non_exhaustive()
     }
 }

@@ -92,7 +92,11 @@ impl Cache {
         self.collect(types, |entry, all| all.extend(entry.states().cloned()))
     }
 
-    fn collect(&self, types: impl Select, take: impl Fn(&Entry, &mut Vec<Message>)) -> Vec<Message> {
+    pub(super) fn collect(
+        &self,
+        types: impl Select,
+        take: impl Fn(&Entry, &mut Vec<Message>),
+    ) -> Vec<Message> {
         let (wanted, mut all) = (types.wanted(), Vec::new());
         self.0.map.for_each(|key, entry| {
             if self.0.selects(wanted, key.kind) {

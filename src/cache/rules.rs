@@ -126,8 +126,14 @@ impl Rules {
     }
 
     /// Runs foreign code; `None`: it panicked.
-    fn run<R>(&self, place: PanicPlace, code: impl FnOnce() -> R) -> Option<R> {
+    pub(super) fn run<R>(&self, place: PanicPlace, code: impl FnOnce() -> R) -> Option<R> {
         frames::enter(self.bus, self.number, || self.fence.run(&self.name, place, code))
+    }
+
+    /// Whether messages of this type may have an id.
+    pub(super) fn has_id_for(&self, kind: &Kind) -> bool {
+        let functions = self.functions();
+        functions.ids.get(kind).is_some() || functions.id.is_some()
     }
 
     /// The id of `message`; `None`: it is not for this cache. The caller is marked as foreign code already.

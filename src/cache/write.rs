@@ -1,7 +1,8 @@
 //! A message is kept: the writer's side of the protocol in the folder's header.
 
 use super::entry::{Entry, Slot, Via};
-use super::key::{EntryKey, KeyRef, Keyed};
+use super::key::{KeyRef, Keyed};
+use super::watch::News;
 use super::{CacheCore, same};
 use crate::map::Hashed;
 use crate::message::kind::Kind;
@@ -24,6 +25,8 @@ pub(crate) struct Change<'a> {
     pub(crate) is_clear: bool,
     /// What must stand there for it; `None`: whatever does.
     pub(crate) expected: Option<&'a Message>,
+    /// The lease that must own the entry for it, and owns it no more afterwards; `None`: whoever does.
+    pub(crate) owner: Option<u64>,
 }
 
 /// What became of it.
@@ -47,8 +50,8 @@ struct Seen {
 
 /// What came of one attempt under the lock.
 enum Step {
-    /// At this version of the entry.
-    Swapped(u64),
+    /// At this version of the entry; who watches it has news.
+    Swapped(u64, Option<News>),
     /// The entry, if there is one, is of this version.
     Left(Option<u64>),
     Again,
@@ -88,7 +91,8 @@ impl Store for CacheCore {
         }
         let Some(origin) = state.origin() else { return false };
         let Some(id) = self.rules.id(state) else { return false };
-        let change = Change { state, origin, id: &id, is_clear: cleared.is_some(), expected: None };
+        let change =
+            Change { state, origin, id: &id, is_clear: cleared.is_some(), expected: None, owner: None };
         self.write(&change, outputs, errands) == Outcome::Changed
     }
 }
@@ -119,8 +123,9 @@ impl CacheCore {
             let step = self.swap(change, &seen, &mut update, outputs, errands);
             let (outcome, version) = match step {
                 Step::Again => continue,
-                Step::Swapped(version) => {
+                Step::Swapped(version, news) => {
                     errands.retired();
+                    self.pass_on(news, errands);
                     (Outcome::Changed, Some(version))
                 }
                 Step::Left(version) => (Outcome::Unchanged, version),
@@ -182,6 +187,9 @@ impl CacheCore {
         let mut shard = self.map.lock_for(hash);
         let current = shard.get(hash, &key as &dyn Keyed);
         let old = current.and_then(|entry| entry.slot(change.origin, is_local)).map(|slot| &slot.message);
+        if change.owner.is_some_and(|owner| current.is_none_or(|entry| entry.lease != owner)) {
+            return Step::Left(None);
+        }
         if same(old, change.new()) {
             return Step::Left(current.map(|entry| entry.version));
         }
@@ -197,21 +205,29 @@ impl CacheCore {
             Some(update) if has_moved => self.correct(update, old.cloned(), errands),
             _ => {}
         }
+        let was_void = current.is_some_and(Entry::is_void);
         let id = || seen.id.clone().unwrap_or_else(|| change.id.into());
         let fresh = || Entry::empty(id(), shard.sequence());
         let mut next = current.map_or_else(fresh, Entry::clone);
         next.version = shard.next_sequence();
         next.set_slot(change.origin, is_local, slot);
-        let version = next.version;
-        let key = EntryKey { kind: key.kind, id: next.id.clone() };
-        match next.has_no_slot() && !self.rules.has_aggregate() {
-            true => _ = shard.remove(hash, &key),
-            false => _ = shard.insert(hash, key, next),
+        if change.owner.is_some() {
+            next.lease = 0;
         }
+        let version = next.version;
+        let cell = next.watch.clone().filter(|_| is_local);
+        self.put(&mut shard, hash, key.kind, next, was_void);
+        let news = cell.map(|cell| cell.store(change.new().cloned(), version));
         if let Some(update) = update.take() {
             self.tell(update, hash, outputs, errands);
         }
-        Step::Swapped(version)
+        Step::Swapped(version, news)
+    }
+
+    /// Who watches hears of it when every mailbox has the update.
+    fn pass_on(&self, news: Option<News>, errands: &mut Errands) {
+        let (Some(news), Some(cache)) = (news, self.me.upgrade()) else { return };
+        errands.after_mailboxes(move |_| news.tell(&cache));
     }
 
     /// Whether what was found before the lock counts only of the very slot that was looked at.

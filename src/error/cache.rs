@@ -66,3 +66,40 @@ impl fmt::Display for CachingError {
         }
     }
 }
+
+/// Why an object cannot be leased or watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EntryError {
+    /// The message type, of this name, is of another bus.
+    OtherBus(String),
+    /// The cache has no id for messages of this type.
+    NotCacheable(String),
+    /// The id is empty.
+    EmptyId,
+}
+
+impl fmt::Display for EntryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherBus(name) => {
+                write!(f, "message type {name:?} belongs to another bus; get it from the bus of this cache")
+            }
+            Self::NotCacheable(name) => write!(
+                f,
+                "the cache has no id for messages of type {name:?}; say at its making with id_of() or id() what it is"
+            ),
+            Self::EmptyId => f.write_str("id is empty; an object's id has at least 1 byte"),
+        }
+    }
+}
+
+/// The bus is over: nothing that is watched changes any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchEnded;
+
+impl fmt::Display for WatchEnded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("watch: the bus has ended, so nothing changes any more")
+    }
+}

@@ -43,6 +43,12 @@ pub(crate) struct Counts {
     pub(crate) told: [Tally; 5],
 }
 
+/// What hears that the bus is over.
+pub(crate) trait AtEnd: Send + Sync {
+    /// Called once the phase says so, under no lock.
+    fn bus_is_over(&self);
+}
+
 pub(crate) struct Exchange {
     /// The bus's number, unique in the process.
     pub(crate) id: u64,
@@ -63,6 +69,8 @@ pub(crate) struct Exchange {
     kept: Mutex<Vec<Box<dyn Send>>>,
     /// Threads of dedicated subscriptions, by subscription.
     threads: Mutex<Vec<(u64, thread::JoinHandle<()>)>>,
+    /// Who waits for things that will not come any more when the bus is over.
+    waiting: Mutex<Vec<Weak<dyn AtEnd>>>,
     /// Only for buses with maps.
     pub(super) sweeper: OnceLock<Arc<Sweeper>>,
     /// The facade, for handlers that want the bus.
@@ -95,6 +103,7 @@ impl Exchange {
             members: Members::new(),
             kept: Mutex::new(Vec::new()),
             threads: Mutex::new(Vec::new()),
+            waiting: Mutex::new(Vec::new()),
             sweeper: OnceLock::new(),
             facade: OnceLock::new(),
         })
@@ -136,6 +145,19 @@ impl Exchange {
     /// Whether no subscription may stand any more.
     pub(crate) fn is_over(&self) -> bool {
         self.phase.load(Ordering::Acquire) == Phase::Over as u8
+    }
+
+    /// `who` is told when the bus is over. Who is told too late sees that it is.
+    pub(crate) fn tell_at_end(&self, who: Weak<dyn AtEnd>) {
+        let mut waiting = self.waiting.lock();
+        waiting.retain(|other| other.strong_count() > 0);
+        waiting.push(who);
+    }
+
+    /// The bus is over.
+    pub(crate) fn tell_of_end(&self) {
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        waiting.iter().filter_map(Weak::upgrade).for_each(|who| who.bus_is_over());
     }
 
     // ---- topics ----------------------------------------------------------------------------------------------

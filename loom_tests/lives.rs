@@ -1,0 +1,168 @@
+//! How long entries of a cache live: a lease that goes against who publishes, and against a newer lease; who watches,
+//! against who publishes and against the end. The public bus in manual mode.
+
+use super::{Plain, Witness, explore};
+use crate::sync::Arc;
+use crate::topic::exchange::Phase;
+use crate::{
+    Bus, Cache, CachingTopic, Delivery, Dispatch, Lease, Message, MessageType, Subscription, Topic, Watch,
+};
+use loom::future::block_on;
+use loom::thread::spawn;
+
+type Updates = Arc<Plain<Vec<(Option<u8>, Option<u8>)>>>;
+
+/// A cache of one entry, and a topic that is kept in it.
+struct Model {
+    bus: Bus,
+    kind: MessageType<u8>,
+    cache: Cache,
+    topic: Topic,
+    cached: CachingTopic,
+}
+
+impl Model {
+    fn new() -> Self {
+        let bus = Bus::builder().manual().build().unwrap();
+        let kind = bus.message_type::<u8>("model").unwrap();
+        let cache = Cache::builder(&bus).id(|_| Some("one".into())).build().unwrap();
+        let topic = bus.topic("model").unwrap();
+        let cached = topic.caching(&cache).unwrap();
+        Self { bus, kind, cache, topic, cached }
+    }
+
+    fn told(&self) -> (Subscription, Updates) {
+        let (seen, kind) = (Updates::new(Plain::new(Vec::new())), self.kind.clone());
+        let (shown, updates) = (seen.clone(), self.bus.cache_updates().clone());
+        let handler = move |delivery: &Delivery<'_>| {
+            let Some(update) = delivery.read(&updates) else { return };
+            let read = |message: &Option<Message>| message.as_ref().and_then(|m| kind.read(m)).copied();
+            shown.write(|seen| seen.push((read(&update.old), read(&update.new))));
+        };
+        let builder = self.cached.subscription("told").accept(self.bus.cache_updates());
+        (builder.capacity(8).dispatch(Dispatch::Serial).start(handler).unwrap(), seen)
+    }
+
+    fn lease(&self) -> Lease<u8> {
+        self.cached.lease(&self.kind, "one").unwrap()
+    }
+
+    fn publish(&self, number: u8) {
+        self.topic.publish(self.kind.message(number));
+    }
+
+    fn number(&self) -> Option<u8> {
+        self.cache.get(&self.kind, "one").and_then(|message| self.kind.read(&message).copied())
+    }
+}
+
+/// Each follows the one before it, from nothing to what stands.
+fn assert_chain(updates: &[(Option<u8>, Option<u8>)], stands: Option<u8>) {
+    let mut last = None;
+    for &(old, new) in updates {
+        assert_eq!(old, last, "in {updates:?}");
+        last = new;
+    }
+    assert_eq!(last, stands, "after {updates:?}");
+}
+
+/// A lease goes while somebody publishes: one comes before the other, for reads and for who hears of it.
+#[test]
+fn lease_that_goes_against_an_update() {
+    static CLEARED: Witness = Witness::new();
+    static STANDS: Witness = Witness::new();
+    explore(2, || {
+        let model = Model::new();
+        let (told, seen) = model.told();
+        let lease = model.lease();
+        lease.publish(1);
+        let gone = spawn(move || drop(lease));
+        model.publish(2);
+        gone.join().unwrap();
+        let stands = model.number();
+        seen.read(|updates| assert_chain(updates, stands));
+        match stands {
+            None => CLEARED.see(),
+            Some(2) => STANDS.see(),
+            other => panic!("{other:?} stands"),
+        }
+        drop(told);
+    });
+    assert!(CLEARED.was_seen() && STANDS.was_seen());
+}
+
+/// A lease goes while its successor is made and publishes: what that one publishes stands, and goes with it.
+#[test]
+fn lease_that_goes_against_a_newer_one() {
+    explore(2, || {
+        let model = Model::new();
+        let (told, seen) = model.told();
+        let old = model.lease();
+        old.publish(1);
+        let gone = spawn(move || drop(old));
+        let new = model.lease();
+        new.publish(2);
+        assert_eq!(model.number(), Some(2));
+        gone.join().unwrap();
+        assert_eq!(model.number(), Some(2));
+        drop(new);
+        assert_eq!(model.number(), None);
+        seen.read(|updates| assert_chain(updates, None));
+        drop(told);
+    });
+}
+
+/// Waits for one change of the entry, and reads the number that it gives.
+fn next(watch: &mut Watch, kind: &MessageType<u8>) -> Option<u8> {
+    let changed = block_on(watch.changed()).expect("the bus stands");
+    changed.and_then(|message| kind.read(&message).copied())
+}
+
+/// A task begins to wait while somebody publishes: a change that nobody is woken for would leave it there for ever.
+#[test]
+fn no_change_is_slept_through() {
+    explore(2, || {
+        let model = Model::new();
+        let mut watch = model.cache.watch(&model.kind, "one").unwrap();
+        let (topic, kind) = (model.topic.clone(), model.kind.clone());
+        let publisher = spawn(move || _ = topic.publish(kind.message(1)));
+        assert_eq!(next(&mut watch, &model.kind), Some(1));
+        assert_eq!(model.number(), Some(1), "what was told is found");
+        publisher.join().unwrap();
+    });
+}
+
+/// Two tasks that watch the same entry, which is cleared meanwhile: both hear of the last change.
+#[test]
+fn two_who_watch_are_woken() {
+    explore(1, || {
+        let model = Model::new();
+        model.publish(1);
+        let watch = || model.cache.watch(&model.kind, "one").unwrap();
+        let (mut mine, mut other) = (watch(), watch());
+        let kind = model.kind.clone();
+        let waiter = spawn(move || assert_eq!(next(&mut other, &kind), None));
+        let cache = model.cache.clone();
+        let kind = model.kind.clone();
+        let clearer = spawn(move || assert!(cache.clear(&kind, "one")));
+        assert_eq!(next(&mut mine, &model.kind), None);
+        waiter.join().unwrap();
+        clearer.join().unwrap();
+    });
+}
+
+/// The bus ends while a watch is made and a task begins to wait: it is told.
+#[test]
+fn end_reaches_who_watches() {
+    explore(2, || {
+        let model = Model::new();
+        let exchange = model.bus.exchange().clone();
+        let end = spawn(move || {
+            exchange.enter_phase(Phase::Over);
+            exchange.tell_of_end();
+        });
+        let mut watch = model.cache.watch(&model.kind, "one").unwrap();
+        assert!(block_on(watch.changed()).is_err());
+        end.join().unwrap();
+    });
+}

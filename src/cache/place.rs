@@ -1,0 +1,54 @@
+//! Where entries come and go: all of it under the lock of their shard, and bus code only.
+//!
+//! | entry | in the map | found by reads, counted |
+//! | --- | --- | --- |
+//! | with a slot or an aggregate | yes | yes |
+//! | without, and its aggregate is still to be computed | yes | no |
+//! | without, and leased or watched | yes: it holds the place | no |
+//! | without | no | no |
+
+use super::CacheCore;
+use super::entry::Entry;
+use super::key::EntryKey;
+use crate::map::{Hashed, Shard};
+
+impl CacheCore {
+    /// Puts `next` in its place, or takes it out if there is no reason for it to stay. `was_void`: there is an entry
+    /// there, and reads find nothing in it.
+    pub(super) fn put(
+        &self,
+        shard: &mut Shard<'_, EntryKey, Entry>,
+        hash: Hashed,
+        kind: u32,
+        next: Entry,
+        was_void: bool,
+    ) {
+        let is_due = self.rules.has_aggregate() && next.computed() < next.version;
+        let stays = !next.is_void() || next.is_held() || is_due;
+        let is_void = stays && next.is_void();
+        match (was_void, is_void) {
+            (false, true) => _ = self.counts.voided.add(1),
+            (true, false) => _ = self.counts.filled.add(1),
+            _ => {}
+        }
+        let key = EntryKey { kind, id: next.id.clone() };
+        match stays {
+            true => _ = shard.insert(hash, key, next),
+            false => _ = shard.remove(hash, &key),
+        }
+    }
+
+    /// Changes who holds the place of `key`, where there need not be an entry. The entry that it replaces is retired: the
+    /// caller sees to that.
+    pub(super) fn hold<R>(&self, key: &EntryKey, change: impl FnOnce(&mut Entry) -> R) -> R {
+        let hash = self.map.hash_of(key);
+        let mut shard = self.map.lock_for(hash);
+        let current = shard.get(hash, key);
+        let was_void = current.is_some_and(Entry::is_void);
+        let fresh = || Entry::empty(key.id.clone(), shard.sequence());
+        let mut next = current.map_or_else(fresh, Entry::clone);
+        let result = change(&mut next);
+        self.put(&mut shard, hash, key.kind, next, was_void);
+        result
+    }
+}
