@@ -347,7 +347,9 @@ fn g5_conflated_updates_form_a_chain() {
                 let own = Mirror::new(&world.bus);
                 let mirror = own.clone();
                 let listener = listen(builder.accept(world.bus.cache_updates()), mode, move |heard| {
-                    thread::sleep(Duration::from_micros(20));
+                    if heard.seq.is_multiple_of(32) {
+                        thread::sleep(Duration::from_micros(100));
+                    }
                     mirror.hear(&heard);
                 });
                 running.push((listener, own));

@@ -195,7 +195,7 @@ impl Filter {
     pub(crate) fn foreign_to(&self, bus: u64) -> Option<&str> {
         let accept = self.0.as_ref()?;
         let inner = accept.updates.iter().flat_map(|updates| &updates.types);
-        accept.types.iter().chain(inner).find(|named| named.bus != bus).map(|named| &*named.name)
+        inner.chain(&accept.types).find(|named| named.bus != bus).map(|named| &*named.name)
     }
 }
 
