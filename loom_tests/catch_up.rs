@@ -1,4 +1,5 @@
-//! Catching up: what stands before the ring, against publishers, the end, and a shutdown that discards.
+//! Catching up: what stands before the ring, against publishers, the end, and a shutdown that discards; and with the public
+//! bus, in manual mode, somebody who catches up against somebody who writes.
 
 use super::{Plain, Witness, arm, ending, explore, give_back, kind, profile};
 use crate::dispatch::fence::Fence;
@@ -11,6 +12,7 @@ use crate::message::{EndReason, MessageType};
 use crate::queue::Close;
 use crate::sync::time::Clock;
 use crate::sync::{Arc, WakerCell};
+use crate::{Bus, Cache, Topic};
 use loom::thread::spawn;
 
 /// A mailbox with something before its ring; nobody has placed it yet.
@@ -138,4 +140,85 @@ fn discarded_snapshot_is_counted() {
         assert!(reader.is_drained());
     });
     assert!(LATE.was_seen());
+}
+
+/// What is told of the one entry: by a snapshot or not, what it was, what it is.
+type Told = (bool, Option<u8>, Option<u8>);
+
+/// A cache of one entry, in which 1 stands; somebody else does something to it.
+struct Cached {
+    bus: Bus,
+    kind: MessageType<u8>,
+    cache: Cache,
+    topic: Topic,
+}
+
+impl Cached {
+    fn new() -> Self {
+        let bus = Bus::builder().manual().build().unwrap();
+        let kind = bus.message_type::<u8>("model").unwrap();
+        let read = kind.clone();
+        let cache = Cache::builder(&bus);
+        let cache = cache.id(move |message| read.read(message).map(|_| "one".into())).build().unwrap();
+        let topic = bus.topic("model").unwrap();
+        topic.caching(&cache).unwrap().detach();
+        topic.publish(kind.message(1));
+        Self { bus, kind, cache, topic }
+    }
+
+    /// Catches up while `other` is published by somebody else. Returns what was told, in order.
+    fn catch_up_against(&self, other: crate::Message) -> Vec<Told> {
+        let topic = self.topic.clone();
+        let writer = spawn(move || _ = topic.publish(other));
+        let mut late =
+            self.cache.snapshot_subscription("late").accept_update_of(&self.kind).stream().unwrap();
+        writer.join().unwrap();
+        let (mut told, mut ends) = (Vec::new(), 0);
+        while let Ok(received) = late.try_recv() {
+            ends += u32::from(received.read(self.bus.snapshot_ends()).is_some());
+            if let Some(update) = received.read(self.bus.cache_updates()) {
+                let read =
+                    |state: &Option<crate::Message>| state.as_ref().and_then(|m| self.kind.read(m)).copied();
+                assert_eq!((update.is_snapshot(), ends), (ends == 0, u32::from(!update.is_snapshot())));
+                told.push((update.is_snapshot(), read(&update.old), read(&update.new)));
+            }
+        }
+        assert_eq!(ends, 1);
+        told
+    }
+}
+
+/// It changes: before the look, so that the snapshot has it; or after it, so that the update comes.
+#[test]
+fn update_against_catching_up() {
+    static BEFORE: Witness = Witness::new();
+    static AFTER: Witness = Witness::new();
+    explore(3, || {
+        let cached = Cached::new();
+        let told = cached.catch_up_against(cached.kind.message(2));
+        match told.as_slice() {
+            [(true, None, Some(2))] => BEFORE.see(),
+            [(true, None, Some(1)), (false, Some(1), Some(2))] => AFTER.see(),
+            _ => panic!("{told:?}"),
+        }
+    });
+    assert!(BEFORE.was_seen() && AFTER.was_seen());
+}
+
+/// It is cleared: it was never there, or it goes.
+#[test]
+fn clear_against_catching_up() {
+    static BEFORE: Witness = Witness::new();
+    static AFTER: Witness = Witness::new();
+    explore(3, || {
+        let cached = Cached::new();
+        let state = cached.cache.get(&cached.kind, "one").unwrap();
+        let told = cached.catch_up_against(cached.bus.clear(&state));
+        match told.as_slice() {
+            [] => BEFORE.see(),
+            [(true, None, Some(1)), (false, Some(1), None)] => AFTER.see(),
+            _ => panic!("{told:?}"),
+        }
+    });
+    assert!(BEFORE.was_seen() && AFTER.was_seen());
 }

@@ -4,6 +4,8 @@
 mod batch;
 #[path = "../examples/cache.rs"]
 mod cache;
+#[path = "../examples/catch_up.rs"]
+mod catch_up;
 #[cfg(feature = "config")]
 #[path = "../examples/config.rs"]
 mod config;
@@ -53,6 +55,7 @@ mod run {
     runs!(
         batch,
         cache,
+        catch_up,
         dedicated,
         hello,
         inline,
