@@ -130,7 +130,7 @@ impl Job {
             }
             return Some(None);
         };
-        if update.is_none() && cache.is_heard(outputs) {
+        if update.is_none() && cache.is_heard_now(outputs, errands) {
             return None;
         }
         let mut next = current.clone();

@@ -144,6 +144,11 @@ impl CacheCore {
         self.roots(outputs).any(|topic| Walk::from(topic).wants(updates))
     }
 
+    /// The same under a shard's lock, by which those who begin to listen order themselves.
+    pub(super) fn is_heard_now(&self, outputs: &[&Arc<TopicCore>], errands: &mut Errands) -> bool {
+        errands.would_reach(self.roots(outputs), self.exchange.cached.updates.kind())
+    }
+
     /// Where updates go.
     pub(super) fn roots<'a>(
         &'a self,
@@ -201,7 +206,7 @@ impl CacheCore {
             return Step::Left(current.map(|entry| entry.version));
         }
         match update {
-            None if self.is_heard(outputs) => return Step::Again,
+            None if self.is_heard_now(outputs, errands) => return Step::Again,
             Some(update) if has_moved => self.correct(update, old.cloned(), errands),
             _ => {}
         }

@@ -19,7 +19,7 @@
 
 use super::TopicCore;
 use super::catch_up::Place;
-use super::collect::{Reached, collect_also, give_scratch, take_scratch};
+use super::collect::{Reached, collect, collect_also, give_scratch, take_scratch};
 use super::exchange::Exchange;
 use super::report::Report;
 use super::subscribers::Route;
@@ -28,6 +28,7 @@ use super::turns::Turns;
 use super::walk::Walk;
 use crate::mailbox::{Entry, Key, Mailbox, Offer};
 use crate::message::Message;
+use crate::message::kind::Kind;
 use crate::sync::Arc;
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
@@ -144,6 +145,21 @@ impl Errands {
         place: Place,
     ) -> Report {
         self.hand_out(roots.into_iter(), update, By::Entry(place))
+    }
+
+    /// Whether anybody reachable from `roots` would get a message of `kind`. For who holds a lock: the lists that it looks
+    /// at go with the errands, since one may be the last to hold something of the user's.
+    pub(crate) fn would_reach<'a>(
+        &mut self,
+        roots: impl Iterator<Item = &'a Arc<TopicCore>>,
+        kind: &Kind,
+    ) -> bool {
+        let mut lists = take_scratch();
+        roots.for_each(|root| collect(Reached::load(root), &mut lists, 0));
+        let reached = lists.iter().any(|reached| reached.list.wants(kind));
+        self.more.get_or_insert_default().lists.append(&mut lists);
+        give_scratch(lists);
+        reached
     }
 
     fn hand_out<'a>(
