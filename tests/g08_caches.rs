@@ -12,7 +12,9 @@ use std::sync::{Arc, OnceLock};
 
 /// What the functions of a cache use once it is there.
 #[derive(Clone, Default)]
-struct Reach(Arc<OnceLock<(Bus, MessageType<State>, Cache, Topic)>>);
+struct Reach(Arc<OnceLock<Parts>>);
+
+type Parts = (Bus, MessageType<State>, Cache, Topic);
 
 impl Reach {
     fn set(&self, bus: &Bus, kind: &MessageType<State>, cache: &Cache, topic: &Topic) {

@@ -58,7 +58,7 @@ impl Functions {
         id: impl for<'v> Fn(&'v T) -> &'v str + Send + Sync + 'static,
     ) {
         let own = kind.clone();
-        self.ids.set(kind.kind(), id_fn(move |message| own.read(message).map(|value| id(value))));
+        self.ids.set(kind.kind(), id_fn(move |message| own.read(message).map(&id)));
     }
 
     pub(super) fn id(

@@ -67,7 +67,7 @@ impl<'a> Change<'a> {
     }
 
     /// What is to stand there; `None`: nothing.
-    fn new(&self) -> Option<&'a Message> {
+    fn next(&self) -> Option<&'a Message> {
         (!self.is_clear).then_some(self.state)
     }
 }
@@ -164,7 +164,7 @@ impl CacheCore {
             Seen { id: Some(entry.id.clone()), old, is_equal: false }
         });
         let mut seen = seen.unwrap_or_default();
-        if let (Some(old), Some(new)) = (&seen.old, change.new()) {
+        if let (Some(old), Some(new)) = (&seen.old, change.next()) {
             seen.is_equal = !old.is_same(new) && self.rules.are_equal(old, new);
         }
         seen
@@ -172,7 +172,7 @@ impl CacheCore {
 
     fn update(&self, change: &Change<'_>, seen: &mut Seen) -> Message {
         let id = seen.id.get_or_insert_with(|| change.id.into()).clone();
-        CacheUpdate::new(id, seen.old.clone(), change.new().cloned())
+        CacheUpdate::new(id, seen.old.clone(), change.next().cloned())
             .into_message(&self.exchange.cached.updates)
     }
 
@@ -186,7 +186,7 @@ impl CacheCore {
         errands: &mut Errands,
     ) -> Step {
         let is_local = self.is_local(change.origin);
-        let slot = change.new().map(|new| Slot { message: new.clone(), via: Via::of(outputs) });
+        let slot = change.next().map(|new| Slot { message: new.clone(), via: Via::of(outputs) });
         let key = change.key();
         let hash = self.map.hash_of(&key as &dyn Keyed);
         let mut shard = self.map.lock_for(hash);
@@ -195,7 +195,7 @@ impl CacheCore {
         if change.owner.is_some_and(|owner| current.is_none_or(|entry| entry.lease != owner)) {
             return Step::Left(None);
         }
-        if same(old, change.new()) {
+        if same(old, change.next()) {
             return Step::Left(current.map(|entry| entry.version));
         }
         let has_moved = !same(old, seen.old.as_ref());
@@ -222,7 +222,7 @@ impl CacheCore {
         let version = next.version;
         let cell = next.watch.clone().filter(|_| is_local);
         self.put(&mut shard, hash, key.kind, next, was_void);
-        let news = cell.map(|cell| cell.store(change.new().cloned(), version));
+        let news = cell.map(|cell| cell.store(change.next().cloned(), version));
         if let Some(update) = update.take() {
             self.tell(update, hash, outputs, errands);
         }
