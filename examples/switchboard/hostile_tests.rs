@@ -185,7 +185,7 @@ fn nothing_is_injected_into_what_is_written() {
         let header = |key: &str, value: &str| Header { key: key.into(), value: value.into() };
         let headers = vec![header(first, second), header("Plain", "value"), header(second, first)];
         let event = Event::from(Block { name: first.to_owned(), headers, line: 1 });
-        everything.publish(kinds.message(event, None).expect("not an answer key"));
+        everything.publish(kinds.message(event, None, None).expect("not an answer key"));
         published += 1;
     }
     trial.play(call("after").as_bytes(), 1000);

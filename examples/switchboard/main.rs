@@ -51,6 +51,7 @@ mod input;
 mod live;
 mod messages;
 mod options;
+mod origins;
 mod output;
 mod pace;
 mod playlist;
@@ -160,20 +161,20 @@ fn replay(
     watch: Watch,
     control: impl FnOnce(Stopper) -> Result<(), Failure>,
 ) -> Result<Told, Failure> {
-    let origin = Origin::of(options)?;
-    let answers = origin.answers(options)?;
+    let input = Input::of(options)?;
+    let answers = input.answers(options)?;
     let mut outputs = Outputs::create(options.out.as_deref(), &options.files)?;
-    let (names, meter) = (origin.names(), origin.meter());
+    let (names, meter) = (input.names(), input.meter());
 
     let stop = Stop::default();
     let pace = Pace::new(options.speed, options.until, stop.clone());
-    let setup = Setup { answers, pace, faults: options.faults.clone() };
+    let setup = Setup { answers, pace, faults: options.faults.clone(), origins: input.origins(options) };
     let mut board = Switchboard::start(outputs.consumers, setup)?;
     if let Some(address) = options.ami {
         let address = board.serve(address)?;
         complain(&format!("serving manager clients on {address}"));
     }
-    let pieces = Pieces::start(stop, move |outlet| origin.read(outlet))?;
+    let pieces = Pieces::start(stop, move |outlet| input.read(outlet))?;
     // Before anything is shown: whoever sees the board can end it.
     control(pieces.stopper())?;
     let watching = watch.start(board.bus(), meter, Heading::of(options, &names))?;
@@ -188,12 +189,12 @@ fn replay(
 }
 
 /// Where the events come from.
-enum Origin {
+enum Input {
     Recordings(Playlist),
     Manager(Live),
 }
 
-impl Origin {
+impl Input {
     fn of(options: &Options) -> Result<Self, Failure> {
         Ok(match &options.live {
             Some(live) => Self::Manager(live.clone()),
@@ -213,6 +214,14 @@ impl Origin {
         match self {
             Self::Recordings(playlist) => playlist.names(),
             Self::Manager(live) => vec![live.to_string()],
+        }
+    }
+
+    /// What the switches are called that are heard.
+    fn origins(&self, options: &Options) -> Vec<String> {
+        match self {
+            Self::Recordings(_) => origins::names(&options.files),
+            Self::Manager(live) => vec![live.host.clone()],
         }
     }
 

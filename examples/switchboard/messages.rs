@@ -11,7 +11,7 @@ use crate::event::{
 };
 use crate::rounds::PartBegins;
 use serde_json::{Map, Value, json};
-use stasis_bus::{AmiEvent, Bus, Message, MessageType, SubscriptionBuilder, Timestamp, TypeError};
+use stasis_bus::{AmiEvent, Bus, Message, MessageBuilder, MessageType, Origin, SubscriptionBuilder, Timestamp, TypeError};
 
 /// The topic that everything reaches, in the order of the stream.
 pub(crate) const EVERYTHING: &str = "everything";
@@ -73,15 +73,20 @@ impl Kinds {
     }
 
     /// The event as a message of its type. The answer key has none: nobody is to see it.
-    pub(crate) fn message(&self, event: Event, at: Option<Timestamp>) -> Option<Message> {
+    pub(crate) fn message(
+        &self,
+        event: Event,
+        at: Option<Timestamp>,
+        origin: Option<Origin>,
+    ) -> Option<Message> {
         Some(match event {
-            Event::Channel(event) => make(&self.channel, event, at),
-            Event::Dial(event) => make(&self.dial, event, at),
-            Event::Bridge(event) => make(&self.bridge, event, at),
-            Event::Local(event) => make(&self.local, event, at),
-            Event::Transfer(event) => make(&self.transfer, event, at),
-            Event::Park(event) => make(&self.park, event, at),
-            Event::Other(event) => make(&self.other, event, at),
+            Event::Channel(event) => make(&self.channel, event, at, origin),
+            Event::Dial(event) => make(&self.dial, event, at, origin),
+            Event::Bridge(event) => make(&self.bridge, event, at, origin),
+            Event::Local(event) => make(&self.local, event, at, origin),
+            Event::Transfer(event) => make(&self.transfer, event, at, origin),
+            Event::Park(event) => make(&self.park, event, at, origin),
+            Event::Other(event) => make(&self.other, event, at, origin),
             Event::AnswerKey(_) => return None,
         })
     }
@@ -96,13 +101,17 @@ fn declare<T: Carried>(bus: &Bus, name: &str) -> Result<MessageType<T>, TypeErro
         .declare()
 }
 
-/// A message usually bears the time at which it is made; `at` gives it the event's own.
-fn make<T: Carried>(kind: &MessageType<T>, event: T, at: Option<Timestamp>) -> Message {
+/// A message usually bears the time at which it is made and the name of the node that makes it; these give it the
+/// event's own.
+fn make<T: Carried>(
+    kind: &MessageType<T>,
+    event: T,
+    at: Option<Timestamp>,
+    origin: Option<Origin>,
+) -> Message {
     let message = kind.build(event);
-    match at {
-        Some(at) => message.at(at).finish(),
-        None => message.finish(),
-    }
+    let message = at.into_iter().fold(message, MessageBuilder::at);
+    origin.into_iter().fold(message, MessageBuilder::origin).finish()
 }
 
 /// What all families have.

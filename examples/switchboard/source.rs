@@ -9,6 +9,7 @@ use crate::End;
 use crate::ami::{self, Block, Packet, Reader};
 use crate::event::{BridgeChange, ChannelChange, Event};
 use crate::messages::{BRIDGE, CHANNEL, EVERYTHING, Kinds, SYSTEM};
+use crate::origins::Origins;
 use crate::pace::{Due, Pace};
 use crate::roll_call::RollCall;
 use crate::rounds::{Part, PartBegins, Rewriter, Round, Span};
@@ -29,6 +30,8 @@ pub(crate) struct Source {
     bridges: Topics,
     system: Topic,
     pace: Pace,
+    /// Whose events they are.
+    origins: Origins,
     part: Part,
     rewriter: Rewriter,
     roll_call: RollCall,
@@ -71,7 +74,7 @@ pub(crate) struct Counts {
 }
 
 impl Source {
-    pub(crate) fn new(bus: &Bus, pace: Pace) -> Result<Self, Error> {
+    pub(crate) fn new(bus: &Bus, pace: Pace, origins: Origins) -> Result<Self, Error> {
         let everything = bus.topic(EVERYTHING)?;
         let system = bus.topic_with(SYSTEM, "events of no channel and no bridge")?;
         system.forward_to(&everything)?.detach();
@@ -82,6 +85,7 @@ impl Source {
             bridges: Topics::new(bus, BRIDGE, &everything)?,
             system,
             pace,
+            origins,
             part: Part::first(),
             rewriter: Rewriter::new(Round::default()),
             roll_call: RollCall::default(),
@@ -195,7 +199,8 @@ impl Source {
             None => self.system.clone(),
         };
         self.now = event.at().map(timestamp).or(self.now);
-        match self.kinds.message(event, self.now) {
+        let origin = self.origins.of(self.part.recording);
+        match self.kinds.message(event, self.now, Some(origin)) {
             Some(message) => {
                 self.counts.messages += 1;
                 self.counts.of_calls += u64::from(is_of_call);

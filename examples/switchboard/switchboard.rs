@@ -5,6 +5,7 @@ use crate::consumers::cdr::Records;
 use crate::consumers::journal::Noted;
 use crate::consumers::{Running, Terms, cdr, feed, journal};
 use crate::options::{Consumer, Fault, Faults};
+use crate::origins::{HERE, Origins};
 use crate::output::{ConsumerSinks, Written};
 use crate::pace::Pace;
 use crate::playlist::Answers;
@@ -41,6 +42,8 @@ pub(crate) struct Setup {
     pub(crate) answers: Answers,
     pub(crate) pace: Pace,
     pub(crate) faults: Faults,
+    /// What the switches are called that are heard.
+    pub(crate) origins: Vec<String>,
 }
 
 /// What came of it all.
@@ -74,12 +77,13 @@ pub(crate) struct Tally {
 impl Switchboard {
     /// The consumers come first: a message reaches those who are there when it is published.
     pub(crate) fn start(out: ConsumerSinks, setup: Setup) -> Result<Self, Box<dyn Error>> {
-        let (bus, over) = (Bus::new()?, Stop::default());
+        let (bus, over) = (Bus::builder().node(HERE).build()?, Stop::default());
+        let origins = Origins::new(&bus, &setup.origins)?;
         let terms = |consumer| Terms::new(setup.faults.of(consumer), over.clone());
         let cdr = cdr::start(&bus, out.cdr, Judge::new(setup.answers), &terms(Consumer::Cdr))?;
         let feed = feed::start(&bus, out.feed, &terms(Consumer::Feed))?;
         let journal = journal::start(&bus, out.journal, &terms(Consumer::Journal))?;
-        let source = Source::new(&bus, setup.pace)?;
+        let source = Source::new(&bus, setup.pace, origins)?;
         let faults = setup.faults;
         Ok(Self { bus, source, cdr, feed, journal, faults, over, server: None, started: Instant::now() })
     }
