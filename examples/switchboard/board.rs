@@ -1,13 +1,15 @@
 //! The board: the calls and the bus while they run, five times a second on a terminal.
 
 pub(crate) mod frame;
+pub(crate) mod phones;
 pub(crate) mod screen;
 pub(crate) mod text;
 
-use crate::consumers::operator::Operator;
 use crate::input::Meter;
 use crate::messages::EVERYTHING;
 use crate::options::{Options, Rounds, Speed};
+use crate::snapshots::Known;
+use crate::state::StateView;
 use crate::stop::Stop;
 use frame::{Figures, View};
 use screen::Screen;
@@ -47,13 +49,7 @@ impl Heading {
 
 impl Board {
     /// Without a thread there is no board, but all the rest.
-    pub(crate) fn start(
-        screen: Screen,
-        bus: &Bus,
-        operator: Operator,
-        meter: Meter,
-        heading: Heading,
-    ) -> Self {
+    pub(crate) fn start(screen: Screen, bus: &Bus, state: StateView, meter: Meter, heading: Heading) -> Self {
         let over = Stop::default();
         let (bus, told) = (bus.clone(), over.clone());
         let has_colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -62,7 +58,7 @@ impl Board {
             while !told.sleep(PAUSE) {
                 let view = View {
                     diagnosis: diagnosis.of(&bus),
-                    ..look(&bus, &operator, &meter, &heading, &mut rates)
+                    ..look(&bus, &state, &meter, &heading, &mut rates)
                 };
                 let lines = view.lines(screen.size());
                 let columns = screen.size().columns;
@@ -84,9 +80,9 @@ impl Board {
     }
 }
 
-fn look(bus: &Bus, operator: &Operator, meter: &Meter, heading: &Heading, rates: &mut Rates) -> View {
+fn look(bus: &Bus, state: &StateView, meter: &Meter, heading: &Heading, rates: &mut Rates) -> View {
     let stats = bus.stats();
-    let (round, calls) = operator.look();
+    let (round, calls) = calls(state);
     rates.add(Sample { at: Instant::now(), messages: messages(&stats), calls: calls.totals.begun });
     View {
         heading: heading.clone(),
@@ -100,6 +96,13 @@ fn look(bus: &Bus, operator: &Operator, meter: &Meter, heading: &Heading, rates:
         calls_per_second: rates.calls(),
         history: rates.history.clone(),
     }
+}
+
+/// The round, and the calls in it. The cache is held no longer than it takes to read it.
+fn calls(state: &StateView) -> (u32, frame::Calls) {
+    let pin = state.cache.pin();
+    let known = Known::in_cache(&state.snapshots, &pin);
+    (known.traffic.round, phones::calls(&known))
 }
 
 /// What comes by a forward is the source's.

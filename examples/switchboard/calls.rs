@@ -1,10 +1,13 @@
 //! The calls that are up, as an operator sees them: a row of lines, each with a call or free.
+//!
+//! Several switches share the row: a call has the first line that is free, whoever has the call.
 
 use crate::event::{
-    BridgeChange, BridgeEvent, ChannelChange, ChannelEvent, DialEvent, DialStep, LocalEvent, ParkEvent,
-    Party, Stamp, TransferEvent,
+    BridgeChange, BridgeEvent, ChannelChange, ChannelEvent, DialEvent, DialStep, Event, LocalEvent,
+    ParkEvent, Party, Stamp, TransferEvent,
 };
-use std::collections::{HashMap, HashSet};
+use stasis_bus::Origin;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 /// How long a line still shows the call that has ended, unless there are very many.
@@ -15,16 +18,25 @@ const LINES_KEPT: usize = 64;
 /// Give it every event of a call in the order of the stream.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
-    /// A call keeps its line.
-    lines: Vec<Line>,
+    /// A call keeps its line. None: a free one.
+    lines: Vec<Option<Line>>,
+    nodes: HashMap<Option<Origin>, Node>,
+    /// Whose events are taken.
+    origin: Option<Origin>,
+    changed: BTreeSet<usize>,
+    pub(crate) totals: Totals,
+    /// Time of the last event.
+    now: Stamp,
+}
+
+/// What one switch has.
+#[derive(Debug, Default)]
+struct Node {
     /// Lines of the calls that are up, by what Asterisk calls their linked id.
     up: HashMap<String, usize>,
     channels: HashMap<String, Channel>,
     /// How many channels are in each bridge.
     bridges: HashMap<String, usize>,
-    pub(crate) totals: Totals,
-    /// Time of the last event.
-    pub(crate) now: Stamp,
 }
 
 /// How the calls ended, and how many there were.
@@ -35,8 +47,14 @@ pub(crate) struct Totals {
 }
 
 /// A line and its last call.
-#[derive(Debug)]
-struct Line {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    /// From 0, and the same as text.
+    pub(crate) number: usize,
+    pub(crate) id: String,
+    /// Whose call it is, and which.
+    pub(crate) origin: Option<Origin>,
+    pub(crate) linkedid: String,
     /// The caller's number and name.
     from: String,
     /// What was dialled, and who was tried or reached last.
@@ -52,7 +70,7 @@ struct Line {
     ended: Option<Ended>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Ended {
     how: Ending,
     lasted: Duration,
@@ -125,9 +143,50 @@ impl Totals {
     }
 }
 
+/// The name of a line.
+pub(crate) fn line_id(number: usize) -> String {
+    number.to_string()
+}
+
 impl Calls {
-    pub(crate) fn channel(&mut self, event: &ChannelEvent) {
-        self.clock(event.at);
+    /// An event of a switch.
+    pub(crate) fn take(&mut self, origin: Option<Origin>, event: &Event) {
+        self.origin = origin;
+        self.now = event.at().unwrap_or(self.now);
+        match event {
+            Event::Channel(event) => self.channel(event),
+            Event::Dial(event) => self.dial(event),
+            Event::Bridge(event) => self.bridge(event),
+            Event::Local(LocalEvent { one, two, .. }) => {
+                self.see(one);
+                self.see(two);
+            }
+            Event::Transfer(TransferEvent { transferer, .. }) => self.see(transferer),
+            Event::Park(event) => self.park(event),
+            Event::Other(_) | Event::AnswerKey(_) => {}
+        }
+    }
+
+    /// Nobody of that switch is there any more, and nobody has hung up.
+    pub(crate) fn forget(&mut self, origin: Option<Origin>) {
+        self.nodes.remove(&origin);
+        for (index, line) in self.lines.iter_mut().enumerate() {
+            if line.take_if(|line| line.origin == origin).is_some() {
+                self.changed.insert(index);
+            }
+        }
+    }
+
+    /// The lines that are not as they were when this was asked before.
+    pub(crate) fn take_changed(&mut self) -> BTreeSet<usize> {
+        std::mem::take(&mut self.changed)
+    }
+
+    pub(crate) fn line(&self, number: usize) -> Option<&Line> {
+        self.lines.get(number)?.as_ref()
+    }
+
+    fn channel(&mut self, event: &ChannelEvent) {
         let party = &event.channel;
         match &event.change {
             ChannelChange::Created => self.appear(party),
@@ -140,8 +199,7 @@ impl Calls {
         }
     }
 
-    pub(crate) fn dial(&mut self, event: &DialEvent) {
-        self.clock(event.at);
+    fn dial(&mut self, event: &DialEvent) {
         self.see(&event.callee);
         let caller = event.caller.as_ref().unwrap_or(&event.callee);
         self.see(caller);
@@ -161,60 +219,138 @@ impl Calls {
         });
     }
 
-    pub(crate) fn bridge(&mut self, event: &BridgeEvent) {
-        self.clock(event.at);
+    fn bridge(&mut self, event: &BridgeEvent) {
         let id = &event.bridge.id;
         match &event.change {
             BridgeChange::Entered(party) => self.enter(party, id),
             BridgeChange::Left(party) => self.leave(&party.uniqueid),
-            BridgeChange::Destroyed => drop(self.bridges.remove(id)),
+            BridgeChange::Destroyed => drop(self.node().bridges.remove(id)),
             BridgeChange::Created | BridgeChange::Other => {}
         }
     }
 
-    pub(crate) fn local(&mut self, event: &LocalEvent) {
-        self.clock(event.at);
-        self.see(&event.one);
-        self.see(&event.two);
-    }
-
-    pub(crate) fn transfer(&mut self, event: &TransferEvent) {
-        self.clock(event.at);
-        self.see(&event.transferer);
-    }
-
-    pub(crate) fn park(&mut self, event: &ParkEvent) {
-        self.clock(event.at);
+    fn park(&mut self, event: &ParkEvent) {
         self.see(&event.parkee);
         self.with_line(&event.parkee, |line| line.app = format!("Park {}", event.space));
     }
 
-    /// Nobody is there any more, and nobody has hung up.
-    pub(crate) fn forget(&mut self) {
-        *self = Self { totals: self.totals, now: self.now, ..Self::default() };
+    fn node(&mut self) -> &mut Node {
+        self.nodes.entry(self.origin).or_default()
     }
 
-    pub(crate) fn count(&self) -> Count {
-        let talking = self.talking();
-        let up = || self.lines.iter().enumerate().filter(|(_, line)| line.ended.is_none());
-        let of = |state: &State| {
-            up().filter(|(index, line)| line.state(talking.contains(index)) == *state).count()
-        };
-        Count {
-            channels: self.channels.len(),
-            calls: self.up.len(),
-            talking: of(&State::Talking),
-            ringing: of(&State::Ringing),
+    /// A channel that is not known yet; with it maybe a call.
+    fn appear(&mut self, party: &Party) {
+        let node = self.node();
+        if !node.channels.contains_key(&party.uniqueid) {
+            let channel = Channel { linkedid: party.linkedid.clone(), bridge: None };
+            node.channels.insert(party.uniqueid.clone(), channel);
+            self.join_call(party);
         }
     }
 
-    /// The lines in their order; None is a free one.
-    pub(crate) fn lines(&self) -> Vec<Option<Shown>> {
-        let talking = self.talking();
-        let lines = self.lines.iter().enumerate();
-        lines.map(|(index, line)| line.show(talking.contains(&index), self.now)).collect()
+    /// It has one channel more, and begins if that is the first one.
+    fn join_call(&mut self, party: &Party) {
+        let index = match self.node().up.get(&party.linkedid) {
+            Some(index) => *index,
+            None => self.begin(party),
+        };
+        self.at(index, |line| line.channels += 1);
     }
 
+    /// The call takes the first line that is free.
+    fn begin(&mut self, party: &Party) -> usize {
+        let is_crowded = self.lines.len() >= LINES_KEPT;
+        let is_free = |line: &Option<Line>| line.as_ref().is_none_or(|line| line.is_free(is_crowded));
+        let index = self.lines.iter().position(is_free).unwrap_or(self.lines.len());
+        if index == self.lines.len() {
+            self.lines.push(None);
+        }
+        self.lines[index] = Some(Line::new(index, self.origin, party, self.now));
+        self.node().up.insert(party.linkedid.clone(), index);
+        self.totals.begun += 1;
+        index
+    }
+
+    /// News of a channel. It may have joined another call.
+    fn see(&mut self, party: &Party) {
+        let Some(channel) = self.node().channels.get_mut(&party.uniqueid) else {
+            return;
+        };
+        if channel.linkedid != party.linkedid && !party.linkedid.is_empty() {
+            let before = std::mem::replace(&mut channel.linkedid, party.linkedid.clone());
+            self.leave_call(&before, 0);
+            self.join_call(party);
+        }
+        if party.is_up() {
+            self.with_line(party, |line| line.was_up = true);
+        }
+    }
+
+    fn hang_up(&mut self, party: &Party, cause: u32) {
+        self.see(party);
+        self.leave(&party.uniqueid);
+        if let Some(channel) = self.node().channels.remove(&party.uniqueid) {
+            self.leave_call(&channel.linkedid, cause);
+        }
+    }
+
+    /// The call ends with its last channel.
+    fn leave_call(&mut self, linkedid: &str, cause: u32) {
+        let Some(index) = self.node().up.get(linkedid).copied() else {
+            return;
+        };
+        let (now, mut ended) = (self.now, None);
+        self.at(index, |line| {
+            line.channels -= 1;
+            if line.channels == 0 {
+                ended = Some(line.end(cause, now));
+            }
+        });
+        if let Some(how) = ended {
+            self.totals.ended[how as usize] += 1;
+            self.node().up.remove(linkedid);
+        }
+    }
+
+    fn enter(&mut self, party: &Party, bridge: &str) {
+        self.see(party);
+        self.leave(&party.uniqueid);
+        let node = self.node();
+        let Some(channel) = node.channels.get_mut(&party.uniqueid) else {
+            return;
+        };
+        channel.bridge = Some(bridge.to_owned());
+        *node.bridges.entry(bridge.to_owned()).or_default() += 1;
+        for index in node.talking() {
+            self.at(index, |line| line.has_talked = true);
+        }
+    }
+
+    fn leave(&mut self, uniqueid: &str) {
+        let node = self.node();
+        let bridge = node.channels.get_mut(uniqueid).and_then(|channel| channel.bridge.take());
+        if let Some(count) = bridge.as_ref().and_then(|bridge| node.bridges.get_mut(bridge)) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    fn with_line(&mut self, party: &Party, act: impl FnOnce(&mut Line)) {
+        let node = self.node();
+        let linkedid = node.channels.get(&party.uniqueid).map(|channel| &channel.linkedid);
+        if let Some(index) = linkedid.and_then(|linkedid| node.up.get(linkedid)).copied() {
+            self.at(index, act);
+        }
+    }
+
+    fn at(&mut self, index: usize, act: impl FnOnce(&mut Line)) {
+        if let Some(line) = &mut self.lines[index] {
+            act(line);
+            self.changed.insert(index);
+        }
+    }
+}
+
+impl Node {
     /// The lines on which somebody is in a bridge with somebody else.
     fn talking(&self) -> HashSet<usize> {
         let in_company = |channel: &&Channel| {
@@ -223,114 +359,16 @@ impl Calls {
         let channels = self.channels.values().filter(in_company);
         channels.filter_map(|channel| self.up.get(&channel.linkedid).copied()).collect()
     }
-
-    fn clock(&mut self, at: Option<Stamp>) {
-        self.now = at.unwrap_or(self.now);
-    }
-
-    /// A channel that is not known yet; with it maybe a call.
-    fn appear(&mut self, party: &Party) {
-        if self.channels.contains_key(&party.uniqueid) {
-            return;
-        }
-        let channel = Channel { linkedid: party.linkedid.clone(), bridge: None };
-        self.channels.insert(party.uniqueid.clone(), channel);
-        let index = match self.up.get(&party.linkedid) {
-            Some(index) => *index,
-            None => self.begin(party),
-        };
-        self.lines[index].channels += 1;
-    }
-
-    /// The call takes the first line that is free.
-    fn begin(&mut self, party: &Party) -> usize {
-        let is_crowded = self.lines.len() >= LINES_KEPT;
-        let is_free =
-            |line: &Line| line.ended.is_some_and(|ended| is_crowded || ended.at.elapsed() > AFTERGLOW);
-        let index = self.lines.iter().position(is_free).unwrap_or(self.lines.len());
-        let line = Line::new(party, self.now);
-        if index == self.lines.len() {
-            self.lines.push(line);
-        } else {
-            self.lines[index] = line;
-        }
-        self.up.insert(party.linkedid.clone(), index);
-        self.totals.begun += 1;
-        index
-    }
-
-    /// News of a channel. It may have joined another call.
-    fn see(&mut self, party: &Party) {
-        let Some(channel) = self.channels.get_mut(&party.uniqueid) else {
-            return;
-        };
-        if channel.linkedid != party.linkedid && !party.linkedid.is_empty() {
-            let before = std::mem::replace(&mut channel.linkedid, party.linkedid.clone());
-            self.leave_call(&before, 0);
-            let index = match self.up.get(&party.linkedid) {
-                Some(index) => *index,
-                None => self.begin(party),
-            };
-            self.lines[index].channels += 1;
-        }
-        self.with_line(party, |line| line.was_up |= party.is_up());
-    }
-
-    fn hang_up(&mut self, party: &Party, cause: u32) {
-        self.see(party);
-        self.leave(&party.uniqueid);
-        if let Some(channel) = self.channels.remove(&party.uniqueid) {
-            self.leave_call(&channel.linkedid, cause);
-        }
-    }
-
-    /// The call ends with its last channel.
-    fn leave_call(&mut self, linkedid: &str, cause: u32) {
-        let Some(index) = self.up.get(linkedid).copied() else {
-            return;
-        };
-        let line = &mut self.lines[index];
-        line.channels -= 1;
-        if line.channels == 0 {
-            let how = line.ending(cause);
-            line.ended = Some(Ended { how, lasted: since(line.since, self.now), at: Instant::now() });
-            self.totals.ended[how as usize] += 1;
-            self.up.remove(linkedid);
-        }
-    }
-
-    fn enter(&mut self, party: &Party, bridge: &str) {
-        self.see(party);
-        self.leave(&party.uniqueid);
-        let Some(channel) = self.channels.get_mut(&party.uniqueid) else {
-            return;
-        };
-        channel.bridge = Some(bridge.to_owned());
-        *self.bridges.entry(bridge.to_owned()).or_default() += 1;
-        for index in self.talking() {
-            self.lines[index].has_talked = true;
-        }
-    }
-
-    fn leave(&mut self, uniqueid: &str) {
-        let bridge = self.channels.get_mut(uniqueid).and_then(|channel| channel.bridge.take());
-        if let Some(count) = bridge.as_ref().and_then(|bridge| self.bridges.get_mut(bridge)) {
-            *count = count.saturating_sub(1);
-        }
-    }
-
-    fn with_line(&mut self, party: &Party, act: impl FnOnce(&mut Line)) {
-        let linkedid = self.channels.get(&party.uniqueid).map(|channel| &channel.linkedid);
-        if let Some(index) = linkedid.and_then(|linkedid| self.up.get(linkedid)) {
-            act(&mut self.lines[*index]);
-        }
-    }
 }
 
 impl Line {
-    fn new(party: &Party, since: Stamp) -> Self {
+    fn new(number: usize, origin: Option<Origin>, party: &Party, since: Stamp) -> Self {
         let name = if party.caller_name.is_empty() { peer(&party.name) } else { party.caller_name.clone() };
         Self {
+            number,
+            id: line_id(number),
+            origin,
+            linkedid: party.linkedid.clone(),
             from: joined(&party.caller_number, &name),
             dialled: party.exten.clone(),
             reached: String::new(),
@@ -345,7 +383,23 @@ impl Line {
         }
     }
 
-    fn show(&self, is_talking: bool, now: Stamp) -> Option<Shown> {
+    /// Another call can have it.
+    fn is_free(&self, is_crowded: bool) -> bool {
+        self.ended.is_some_and(|ended| is_crowded || ended.at.elapsed() > AFTERGLOW)
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.ended.is_none()
+    }
+
+    fn end(&mut self, cause: u32, now: Stamp) -> Ending {
+        let how = self.ending(cause);
+        self.ended = Some(Ended { how, lasted: since(self.since, now), at: Instant::now() });
+        how
+    }
+
+    /// None: the call ended a while ago.
+    pub(crate) fn show(&self, is_talking: bool, now: Stamp) -> Option<Shown> {
         let lasted = match self.ended {
             Some(ended) if ended.at.elapsed() > AFTERGLOW => return None,
             Some(ended) => ended.lasted,
@@ -355,7 +409,7 @@ impl Line {
         Some(Shown { from, to, state: self.state(is_talking), lasted })
     }
 
-    fn state(&self, is_talking: bool) -> State {
+    pub(crate) fn state(&self, is_talking: bool) -> State {
         match self.ended {
             Some(ended) => State::Over(ended.how),
             None if is_talking => State::Talking,

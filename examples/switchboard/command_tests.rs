@@ -301,3 +301,68 @@ fn a_consumer_that_panics_goes_on_with_the_next_message() {
     assert!(told.summary.contains("\nround 1: cdr rows equal "), "{}", told.summary);
     assert!(told.summary.contains("\nround 2: cdr rows equal "), "{}", told.summary);
 }
+
+/// Sixty channels are up at that moment of the recording, by its own `Newchannel` and `Hangup` events.
+#[test]
+fn how_things_stand_is_printed_where_the_replay_stops() {
+    let told = run_with("--until 30 --state");
+    assert_eq!(told.troubles, [""; 0]);
+    let state = told.state.expect("asked for");
+    let heading = "state at 2026-11-21 21:44:03: 60 channels, 13 bridges, 34 devices\nCHANNEL ";
+    assert!(state.starts_with(heading), "{state}");
+    assert_eq!(state.lines().count(), 4 + 60 + 13 + 34, "{state}");
+    assert_eq!(run_with("--until 30").state, None);
+    let whole = run_with("--state").state.expect("asked for");
+    assert!(whole.contains(": 0 channels, 0 bridges, 40 devices\nDEVICE "), "{whole}");
+}
+
+/// What only one switch has said is gone with it; the rows of its calls are not.
+#[test]
+fn two_recordings_are_two_origins_and_one_can_go() {
+    let folder = Folder::new("origins");
+    let (one, two) = (folder.file("events-a.ami.gz", RICH), folder.file("events-b.ami.gz", SIMPLE));
+    folder.file("Master-a.csv", include_bytes!("recordings/Master-rich.csv"));
+    folder.file("Master-b.csv", include_bytes!("recordings/Master.csv"));
+    let files = format!("{} {} --state", one.display(), two.display());
+    let row = |told: &Told, device: &str| {
+        let state = told.state.as_ref().expect("asked for");
+        let row = state.lines().find(|line| line.starts_with(device));
+        row.map(|row| row.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>())
+    };
+    let of = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+    let both = run_with(&format!("{files} --until 100"));
+    assert_eq!(row(&both, "DEVICE "), of(&["STATE", "events-a", "events-b"]));
+    let phone = row(&both, "IAX2/alice ").expect("both know it");
+    assert_eq!((phone.len(), phone[1].as_str()), (3, "UNKNOWN"));
+    assert_eq!((&phone[0], &*phone[0] != "UNKNOWN"), (&phone[2], true), "the one most in use");
+    assert_eq!(row(&both, "confbridge:weekly-0 "), of(&["NOT_INUSE", "NOT_INUSE", "-"]));
+    for drop in ["--drop-origin events-a", "--drop-origin events-a@80"] {
+        let one = run_with(&format!("{files} --until 100 {drop}"));
+        assert_eq!(one.troubles, [""; 0]);
+        assert_eq!(row(&one, "IAX2/alice "), of(&[&*phone[2], "-", &*phone[2]]), "{drop}");
+        assert_eq!(row(&one, "confbridge:weekly-0 "), None, "{drop}");
+    }
+    let whole = run_with(&format!("{files} --rounds 2 --drop-origin events-a@30 --drop-origin events-b"));
+    // The next round begins with everybody, and the second went when it was over.
+    assert_eq!(row(&whole, "IAX2/alice "), of(&["UNKNOWN", "UNKNOWN", "-"]));
+    for rows in [format!("78 of 82 ({})\n", one.display()), format!("517 of 521 ({})\n", two.display())] {
+        assert!(whole.summary.contains(&format!("rounds 1 to 2, each: cdr rows equal {rows}")), "{whole:?}");
+    }
+}
+
+/// The console has what the board and everybody else has, whenever it comes and wherever the replay stops.
+#[test]
+fn a_console_that_joins_has_the_same_table_in_the_end() {
+    let mut dice = crate::tests::Dice::new();
+    for _ in 0..4 {
+        let until = 2 + dice.below(60);
+        let join = Duration::from_millis(dice.below(until * 1000) as u64);
+        let told = run_with(&format!("--join-after {} --until {until}", join.as_secs_f64()));
+        assert_eq!(told.troubles, [""; 0]);
+        let line = format!("\nconsole after {join:?}: told of ");
+        assert!(told.summary.contains(&line), "{line}{}", told.summary);
+        assert!(told.summary.contains(" is the same as that of one that was there from the start\n"));
+    }
+    let told = run_with("--join-after 10 --until 9");
+    assert_eq!(told.troubles, ["--join-after 10s: the replay was over before"]);
+}

@@ -9,6 +9,9 @@
 //!                                                                       └─► ami:<n>  (Stream)
 //! ```
 //!
+//! Beside the events go snapshots: after each event, all that is known of what it has changed. The last one of each thing
+//! is in a cache, which the board and `--state` read, and which a console that comes later is told first (`state`).
+//!
 //! ```text
 //! switchboard                                          as fast as possible, and how good the rows are
 //! switchboard board --speed 5 --rounds 2               to watch
@@ -30,12 +33,14 @@
 //! | `switchboard` | a bus from its beginning to its end, with nothing lost |
 //! | `sabotage` | what a slow, stuck or panicking consumer costs the others |
 //! | `serve` | a topic and a bounded subscription per client, which ends rather than being waited for |
-//! | `progress`, `board` | figures of a running bus |
+//! | `snapshots`, `state` | a cache of the latest state of each thing, by id and origin, with an aggregate for devices; a topic pool for each kind of thing; what goes with an origin |
+//! | `state/console` | a subscription that is told first what there is, and then every change |
+//! | `progress`, `board` | figures of a running bus; a cache read from another thread |
 //!
 //! The rest is the application: `ami` and `event` read the manager protocol, `cdr` holds the
 //! rules of call records and `verdict` compares them; `playlist`, `input`, `rounds` and `pace` say
-//! what comes when, and `live` follows a running switch instead; `calls` is what the board shows of
-//! them; `options`, `output` and `summary` talk to the user.
+//! what comes when, and `live` follows a running switch instead; `origins` names the switches; `calls`
+//! keeps the lines of the board; `options`, `output` and `summary` talk to the user.
 
 // The library's rule that atomics and threads come from one module (so that they can be model
 // checked) does not bind those who use the library.
@@ -60,7 +65,10 @@ mod roll_call;
 mod rounds;
 mod sabotage;
 mod serve;
+mod signals;
+mod snapshots;
 mod source;
+mod state;
 mod stop;
 mod summary;
 mod switchboard;
@@ -70,7 +78,6 @@ mod wire;
 
 use board::screen::{self, Screen};
 use board::{Board, Heading};
-use consumers::operator::Operator;
 use input::{Meter, NobodyListens, Outlet, Piece, Pieces, Stopper};
 use live::Patience;
 use options::{Command, Live, Options, View};
@@ -78,7 +85,8 @@ use output::Outputs;
 use pace::Pace;
 use playlist::{Answers, Playlist};
 use progress::{Line, Progress};
-use stasis_bus::Bus;
+use signals::OnSignal;
+use state::StateView;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -99,7 +107,7 @@ fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(Command::Help) => exit_code(print(options::USAGE)),
         Ok(Command::Run(options)) => match replay(&options, Watch::of(options.view), stop_on_ctrl_c) {
             Ok(told) => tell(&told),
-            Err(failure) => tell(&Told { summary: String::new(), troubles: vec![failure.to_string()] }),
+            Err(failure) => tell(&Told { troubles: vec![failure.to_string()], ..Told::default() }),
         },
         Err(mistake) => {
             complain(&format!("{mistake}\n\n{}", options::USAGE));
@@ -109,8 +117,10 @@ fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 /// What the user is told at the end.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Told {
+    /// How things stood when the input ended, if that was asked for.
+    state: Option<String>,
     summary: String,
     /// What went wrong.
     troubles: Vec<String>,
@@ -135,13 +145,12 @@ impl Watch {
         screen.map_or_else(|| Self::Line(Line::stderr()), Self::Board)
     }
 
-    fn start(self, bus: &Bus, meter: Meter, heading: Heading) -> Result<Watching, Failure> {
-        Ok(match self {
+    fn start(self, board: &Switchboard, meter: Meter, heading: Heading) -> Watching {
+        let (bus, state) = (board.bus(), board.state().clone());
+        match self {
             Self::Line(line) => Watching::Line(Progress::start(bus, meter, line)),
-            Self::Board(screen) => {
-                Watching::Board(Board::start(screen, bus, Operator::start(bus)?, meter, heading))
-            }
-        })
+            Self::Board(screen) => Watching::Board(Board::start(screen, bus, state, meter, heading)),
+        }
     }
 }
 
@@ -168,7 +177,14 @@ fn replay(
 
     let stop = Stop::default();
     let pace = Pace::new(options.speed, options.until, stop.clone());
-    let setup = Setup { answers, pace, faults: options.faults.clone(), origins: input.origins(options) };
+    let setup = Setup {
+        answers,
+        pace,
+        faults: options.faults.clone(),
+        origins: input.origins(options),
+        join_after: options.join_after,
+        drops: options.drops.clone(),
+    };
     let mut board = Switchboard::start(outputs.consumers, setup)?;
     if let Some(address) = options.ami {
         let address = board.serve(address)?;
@@ -177,15 +193,19 @@ fn replay(
     let pieces = Pieces::start(stop, move |outlet| input.read(outlet))?;
     // Before anything is shown: whoever sees the board can end it.
     control(pieces.stopper())?;
-    let watching = watch.start(board.bus(), meter, Heading::of(options, &names))?;
+    let asked = options.state.then(|| print_on_signal(board.state().clone())).transpose()?;
+    let watching = watch.start(&board, meter, Heading::of(options, &names));
     let end = play(&pieces, &mut board);
+    board.end(&end);
+    drop(asked);
+    let state = options.state.then(|| board.state().table());
     let outcome = board.finish(&end)?;
     watching.finish(&outcome);
 
     let summary = Summary::new(&names, &end, &outcome);
     outputs.report.write(format_args!("{}\n", summary.to_json()?));
     let troubles = summary.troubles(&outputs.report.finish());
-    Ok(Told { summary: summary.to_string(), troubles })
+    Ok(Told { state, summary: summary.to_string(), troubles })
 }
 
 /// Where the events come from.
@@ -221,7 +241,7 @@ impl Input {
     fn origins(&self, options: &Options) -> Vec<String> {
         match self {
             Self::Recordings(_) => origins::names(&options.files),
-            Self::Manager(live) => vec![live.host.clone()],
+            Self::Manager(live) => origins::names(&[live.host.clone().into()]),
         }
     }
 
@@ -284,8 +304,19 @@ fn stop_on_ctrl_c(stopper: Stopper) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Prints how things stand whenever the user asks for it.
+fn print_on_signal(state: StateView) -> io::Result<OnSignal> {
+    OnSignal::start(move || {
+        let table = state.table();
+        screen::step_aside(|| {
+            print(&table);
+        });
+    })
+}
+
 fn tell(told: &Told) -> ExitCode {
-    let printed = print(&told.summary);
+    let state = told.state.as_ref().map_or_else(String::new, |state| format!("{state}\n"));
+    let printed = print(&(state + &told.summary));
     told.troubles.iter().for_each(|trouble| complain(trouble));
     exit_code(printed && told.troubles.is_empty())
 }

@@ -11,7 +11,9 @@ use crate::event::{
 };
 use crate::rounds::PartBegins;
 use serde_json::{Map, Value, json};
-use stasis_bus::{AmiEvent, Bus, Message, MessageBuilder, MessageType, Origin, SubscriptionBuilder, Timestamp, TypeError};
+use stasis_bus::{
+    AmiEvent, Bus, Message, MessageBuilder, MessageType, Origin, SubscriptionBuilder, Timestamp, TypeError,
+};
 
 /// The topic that everything reaches, in the order of the stream.
 pub(crate) const EVERYTHING: &str = "everything";

@@ -14,8 +14,9 @@ pub(crate) const SECRET: &str = "STASIS_AMI_SECRET";
 
 pub(crate) const USAGE: &str = "\
 usage: switchboard [board] [FILE ...] [--speed N] [--rounds N|forever] [--until SECONDS]
+                   [--state] [--join-after SECONDS] [--drop-origin ORIGIN[@SECONDS]]
                    [--ami ADDR] [--out DIR] [--slow NAME=TIME] [--stall NAME] [--panic NAME=PERCENT]
-       switchboard [board] --live HOST:PORT --user U [--until SECONDS] [--ami ADDR] ...
+       switchboard [board] --live HOST:PORT --user U [--until SECONDS] [--state] [--ami ADDR] ...
 
 Replays recordings of Asterisk manager (AMI) event streams through the bus, one after the other, and
 rebuilds the call detail records (CDR) that Asterisk made of the same calls. Without FILE it takes the
@@ -26,6 +27,14 @@ As fast as it can, if no speed is given; nothing is lost either way.
   --speed N        N seconds of the recording in one second: 1, 0.5, 20
   --rounds N       plays everything N times, or `forever`; each round has ids and times of its own
   --until SECONDS  stops at that second of recorded time
+  --state          prints the channels, bridges and devices that are there when the input ends or is
+                   stopped, and on SIGUSR1
+  --join-after SECONDS
+                   a console comes at that second, is told what there is, and follows; in the end its
+                   table is compared with that of one that was there from the start
+  --drop-origin ORIGIN[@SECONDS]
+                   each FILE is an origin, called like it but without .ami and .gz; this one is gone when
+                   it is over, or at that second, and with it what only it has said
   --live HOST:PORT follows a running Asterisk instead, as manager --user U; the secret is taken from
                    the environment variable STASIS_AMI_SECRET
   --ami ADDR       serves the events to manager clients on this machine: PORT or 127.0.0.1:PORT
@@ -62,6 +71,18 @@ pub(crate) struct Options {
     pub(crate) ami: Option<SocketAddr>,
     pub(crate) out: Option<PathBuf>,
     pub(crate) faults: Faults,
+    /// What is there is printed in the end, and on a signal.
+    pub(crate) state: bool,
+    /// When a console comes: recorded time after the first event.
+    pub(crate) join_after: Option<Duration>,
+    pub(crate) drops: Vec<DropOrigin>,
+}
+
+/// A switch goes; None: when its recording is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DropOrigin {
+    pub(crate) name: String,
+    pub(crate) after: Option<Duration>,
 }
 
 /// What is shown while it runs.

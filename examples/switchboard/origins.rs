@@ -20,10 +20,10 @@ const NAME_LETTERS: usize = 60;
 pub(crate) struct Origins(Vec<(String, Origin)>);
 
 impl Origins {
-    /// Makes them known to the bus. No names: the one that comes with the program.
+    /// Makes them known to the bus. There is one at least.
     pub(crate) fn new(bus: &Bus, names: &[String]) -> Result<Self, NameError> {
-        let shipped = [SHIPPED.to_owned()];
-        let names = if names.is_empty() { &shipped } else { names };
+        let nobody = self::names(&[]);
+        let names = if names.is_empty() { &nobody } else { names };
         let known = |name: &String| Ok((name.clone(), bus.origin(name)?));
         names.iter().map(known).collect::<Result<_, _>>().map(Self)
     }
@@ -48,8 +48,12 @@ impl Origins {
     }
 }
 
-/// A name for each file: its own without folder and endings. One that is taken gets a number.
+/// A name for each file: its own without folder and endings. One that is taken gets a number. Without files it is the
+/// recording that comes with the program.
 pub(crate) fn names(files: &[PathBuf]) -> Vec<String> {
+    if files.is_empty() {
+        return vec![SHIPPED.to_owned()];
+    }
     let mut taken = HashSet::from([HERE.to_owned()]);
     let mut names = Vec::new();
     for file in files {
@@ -86,12 +90,10 @@ mod tests {
         let files = ["d/events-rich.ami.gz", "events-rich.ami", "e/events-rich.gz", "calls.log", "x.ami.gz"];
         assert_eq!(named(&files), ["events-rich", "events-rich-2", "events-rich-3", "calls.log", "x"]);
         assert_eq!(named(&["a", "a-2", "a", "a"]), ["a", "a-2", "a-3", "a-4"]);
-        assert_eq!(named(&["switchboard.ami", ".ami", "..", "a@b=\n.gz"]), [
-            "switchboard-2",
-            "events",
-            "events-2",
-            "a_b__"
-        ]);
+        assert_eq!(
+            named(&["switchboard.ami", ".ami", "..", "a@b=\n.gz"]),
+            ["switchboard-2", "events", "events-2", "a_b__"]
+        );
         assert_eq!(named(&[&"é".repeat(300)])[0].len(), 2 * NAME_LETTERS);
     }
 

@@ -41,6 +41,12 @@ impl Pace {
         Self { speed, until, stop, anchor: None, played: 0 }
     }
 
+    /// Recorded time at which the next event is played, or the end of what is wanted if that is sooner.
+    pub(crate) fn reached(&self) -> Duration {
+        let end = self.until.map_or(i64::MAX, |until| until.saturating_add(1));
+        Duration::from_micros(self.played.min(end).unsigned_abs())
+    }
+
     /// Another recording begins: nobody waits for the time between the two.
     pub(crate) fn begin(&mut self) {
         self.anchor = None;

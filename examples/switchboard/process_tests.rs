@@ -5,7 +5,7 @@ use crate::options::SECRET;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,7 @@ struct Program {
     /// What it tells while it runs.
     told: std::io::Lines<BufReader<std::process::ChildStderr>>,
     input: Option<ChildStdin>,
+    printed: Option<ChildStdout>,
     out: PathBuf,
 }
 
@@ -50,13 +51,13 @@ impl Program {
             .env(ARGUMENTS, arguments.join("\n"))
             .env(SECRET, "sesame")
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("a process");
         let told = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-        let input = child.stdin.take();
-        Self { child, told, input, out }
+        let (input, printed) = (child.stdin.take(), child.stdout.take());
+        Self { child, told, input, printed, out }
     }
 
     /// What follows these words in what it tells: while it runs, that is something each second.
@@ -79,8 +80,12 @@ impl Program {
     }
 
     fn interrupt(&self) {
+        self.signal("-INT");
+    }
+
+    fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill").success());
+        assert!(Command::new("kill").args([signal, &id]).status().expect("kill").success());
     }
 
     /// What it has made.
@@ -138,4 +143,36 @@ fn a_stop_of_the_first_is_an_end_of_the_second() {
     first.interrupt();
     let (first, second) = (first.finish(), second.finish());
     assert!(first == second, "{} and {} rows", first[0].lines().count(), second[0].lines().count());
+}
+
+/// It says how things stand as often as it is asked, and goes on.
+#[test]
+#[cfg(unix)]
+fn a_signal_asks_how_things_stand() {
+    let mut program = Program::start("signal", &["/dev/stdin", "--state"]);
+    program.hear(" messages ");
+    let id = "Uniqueid: 1\r\nLinkedid: 1\r\nChannelState: 4\r\n\r\n";
+    program.feed(format!("Event: Newchannel\r\nChannel: IAX2/alice-1\r\n{id}").as_bytes());
+    let mut printed = BufReader::new(program.printed.take().expect("a pipe")).lines();
+    let start = Instant::now();
+    // It may be asked before it has read what it was fed.
+    let heading = loop {
+        assert!(start.elapsed() < HUNG_AFTER, "it never says so");
+        program.signal("-USR1");
+        let heading = printed.by_ref().map_while(Result::ok).find(|line| line.starts_with("state"));
+        let heading = heading.expect("it says how things stand");
+        if heading.contains(": 1 channels, ") {
+            break heading;
+        }
+    };
+    assert!(heading.ends_with(": 1 channels, 0 bridges, 0 devices"), "{heading}");
+    let row = printed.by_ref().map_while(Result::ok).nth(1).expect("a row");
+    assert!(row.starts_with("IAX2/alice-1 ") && row.contains(" Ring "), "{row}");
+    program.end_input();
+    let rest: Vec<_> = printed.map_while(Result::ok).collect();
+    assert!(
+        rest.iter().any(|line| line.ends_with("1 channels, 0 bridges, 0 devices")),
+        "in the end too: {rest:?}"
+    );
+    program.finish();
 }

@@ -7,12 +7,16 @@
 
 use crate::End;
 use crate::ami::{self, Block, Packet, Reader};
+use crate::consumers::Gone;
 use crate::event::{BridgeChange, ChannelChange, Event};
 use crate::messages::{BRIDGE, CHANNEL, EVERYTHING, Kinds, SYSTEM};
 use crate::origins::Origins;
 use crate::pace::{Due, Pace};
 use crate::roll_call::RollCall;
 use crate::rounds::{Part, PartBegins, Rewriter, Round, Span};
+use crate::state::State;
+use crate::state::console::Joined;
+use crate::state::moments::{Moment, Moments};
 use crate::topics::Topics;
 use stasis_bus::{Bus, Error, Report, Timestamp, Topic};
 use std::fmt::Display;
@@ -32,6 +36,8 @@ pub(crate) struct Source {
     pace: Pace,
     /// Whose events they are.
     origins: Origins,
+    pub(crate) state: State,
+    moments: Moments,
     part: Part,
     rewriter: Rewriter,
     roll_call: RollCall,
@@ -74,7 +80,7 @@ pub(crate) struct Counts {
 }
 
 impl Source {
-    pub(crate) fn new(bus: &Bus, pace: Pace, origins: Origins) -> Result<Self, Error> {
+    pub(crate) fn new(bus: &Bus, pace: Pace, origins: Origins, moments: Moments) -> Result<Self, Error> {
         let everything = bus.topic(EVERYTHING)?;
         let system = bus.topic_with(SYSTEM, "events of no channel and no bridge")?;
         system.forward_to(&everything)?.detach();
@@ -85,7 +91,9 @@ impl Source {
             bridges: Topics::new(bus, BRIDGE, &everything)?,
             system,
             pace,
+            state: State::new(bus, &origins)?,
             origins,
+            moments,
             part: Part::first(),
             rewriter: Rewriter::new(Round::default()),
             roll_call: RollCall::default(),
@@ -101,12 +109,14 @@ impl Source {
             return ControlFlow::Continue(());
         }
         self.finish()?;
+        self.recording_over();
         self.counts.stream += std::mem::take(&mut self.reader).counts();
         let round = Round::new(part.round, &self.span);
         if part.round != self.part.round {
             self.channels.close_all();
             self.bridges.close_all();
             self.rewriter = Rewriter::new(round.clone());
+            self.state.begin_round(part.round, self.now);
         }
         self.part = part;
         self.pace.begin();
@@ -129,12 +139,24 @@ impl Source {
         self.publish_ready()
     }
 
+    /// The recording is played to its end.
+    pub(crate) fn recording_over(&mut self) {
+        if self.moments.goes_with(self.part.recording) {
+            self.state.drop_origin(self.part.recording, self.now);
+        }
+    }
+
     /// The stream is cut here: what is unfinished is a fault. Nothing of it is joined to what comes next.
     pub(crate) fn cut(&mut self) -> ControlFlow<End> {
         self.finish()?;
         self.counts.cuts += 1;
         self.roll_call.begin(self.channels.ids(), self.bridges.ids());
         ControlFlow::Continue(())
+    }
+
+    /// Lets go of everything; says what the consoles know.
+    pub(crate) fn finish_state(self) -> Result<Option<Joined>, Gone> {
+        self.state.finish()
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -184,10 +206,22 @@ impl Source {
         if self.part.round == 1 {
             self.span.see(at);
         }
-        match self.pace.wait_for(at) {
+        let due = self.pace.wait_for(at);
+        self.moments();
+        match due {
             Due::Now => ControlFlow::Continue(()),
             Due::Stopped => ControlFlow::Break(End::Interrupted),
             Due::Enough => ControlFlow::Break(End::Enough),
+        }
+    }
+
+    /// What is to happen before the next event.
+    fn moments(&mut self) {
+        for moment in self.moments.before(self.pace.reached()) {
+            match moment {
+                Moment::Join => self.state.join(),
+                Moment::Drop(recording) => self.state.drop_origin(recording, self.now),
+            }
         }
     }
 
@@ -199,6 +233,8 @@ impl Source {
             None => self.system.clone(),
         };
         self.now = event.at().map(timestamp).or(self.now);
+        // How things stand after it is known before anybody hears of it.
+        self.state.take(self.part.recording, &event, self.now);
         let origin = self.origins.of(self.part.recording);
         match self.kinds.message(event, self.now, Some(origin)) {
             Some(message) => {

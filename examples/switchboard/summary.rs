@@ -5,6 +5,7 @@ use crate::board::text::brief;
 use crate::cdr::compare::Difference;
 use crate::output::Written;
 use crate::serve::Served;
+use crate::state::console::{Joined, Told};
 use crate::switchboard::{Outcome, Tally};
 use crate::verdict::Verdict;
 use serde::Serialize;
@@ -108,10 +109,23 @@ impl<'a> Summary<'a> {
                 "{name}: {handled} handled, {missed} missed and {panics} panics are not the {published} published"
             ));
         }
+        troubles.extend(self.with_the_console());
         if !shutdown.is_clean() {
             troubles.push(format!("the bus did not end well: {shutdown}"));
         }
         troubles
+    }
+
+    fn with_the_console(&self) -> Option<String> {
+        let Joined { after, told } = self.outcome.joined.as_ref()?;
+        match told {
+            None => Some(format!("--join-after {after:?}: the replay was over before")),
+            Some(told) if told.is_same() => None,
+            Some(Told { differences, not_in_cache, misfits, .. }) => Some(format!(
+                "the console that came after {after:?} has another table: {differences} things differ from the one that \
+                 was there, {not_in_cache} from the cache, and {misfits} changes did not fit"
+            )),
+        }
     }
 
     fn name(&self) -> String {
@@ -209,6 +223,7 @@ impl fmt::Display for Summary<'_> {
         self.subscriptions(f)?;
         self.losses(f)?;
         self.clients(f)?;
+        self.console(f)?;
         self.rows(f)
     }
 }
@@ -285,6 +300,16 @@ impl Summary<'_> {
             }
         }
         writeln!(f)
+    }
+
+    fn console(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(Joined { after, told: Some(told) }) = &self.outcome.joined else {
+            return Ok(());
+        };
+        let Told { snapshot, updates, things, .. } = told;
+        let verdict = if told.is_same() { "the same as" } else { "NOT the same as" };
+        writeln!(f, "console after {after:?}: told of {snapshot} things, then of {updates} changes")?;
+        writeln!(f, "  its table of {things} things is {verdict} that of one that was there from the start")
     }
 
     fn rows(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,6 +4,7 @@ use crate::End;
 use crate::consumers::cdr::Records;
 use crate::consumers::journal::Noted;
 use crate::consumers::{Running, Terms, cdr, feed, journal};
+use crate::options::DropOrigin;
 use crate::options::{Consumer, Fault, Faults};
 use crate::origins::{HERE, Origins};
 use crate::output::{ConsumerSinks, Written};
@@ -12,6 +13,9 @@ use crate::playlist::Answers;
 use crate::rounds::Part;
 use crate::serve::{Limits, Served, Server};
 use crate::source::{Counts, Source};
+use crate::state::StateView;
+use crate::state::console::Joined;
+use crate::state::moments::Moments;
 use crate::stop::Stop;
 use crate::verdict::Judge;
 use stasis_bus::{Bus, ShutdownReport, SubscriptionStats};
@@ -33,6 +37,8 @@ pub(crate) struct Switchboard {
     /// Said when nothing more is published: no consumer is hindered any more.
     over: Stop,
     server: Option<Server>,
+    /// The input is over.
+    is_over: bool,
     started: Instant,
 }
 
@@ -44,6 +50,9 @@ pub(crate) struct Setup {
     pub(crate) faults: Faults,
     /// What the switches are called that are heard.
     pub(crate) origins: Vec<String>,
+    /// When a console comes, and which of the switches go.
+    pub(crate) join_after: Option<Duration>,
+    pub(crate) drops: Vec<DropOrigin>,
 }
 
 /// What came of it all.
@@ -57,6 +66,8 @@ pub(crate) struct Outcome {
     pub(crate) tallies: [Tally; 3],
     /// None: nobody was to be served.
     pub(crate) served: Option<Served>,
+    /// None: nobody was to come later.
+    pub(crate) joined: Option<Joined>,
     pub(crate) shutdown: ShutdownReport,
     pub(crate) elapsed: Duration,
 }
@@ -83,9 +94,26 @@ impl Switchboard {
         let cdr = cdr::start(&bus, out.cdr, Judge::new(setup.answers), &terms(Consumer::Cdr))?;
         let feed = feed::start(&bus, out.feed, &terms(Consumer::Feed))?;
         let journal = journal::start(&bus, out.journal, &terms(Consumer::Journal))?;
-        let source = Source::new(&bus, setup.pace, origins)?;
+        let index = |name: &String| origins.iter().position(|(other, _)| other == name);
+        let drops = setup.drops.iter().filter_map(|drop| Some((index(&drop.name)?, drop.after)));
+        let moments = Moments::new(setup.join_after, drops.collect::<Vec<_>>());
+        let mut source = Source::new(&bus, setup.pace, origins, moments)?;
+        if let Some(after) = setup.join_after {
+            source.state.expect_console(after)?;
+        }
         let faults = setup.faults;
-        Ok(Self { bus, source, cdr, feed, journal, faults, over, server: None, started: Instant::now() })
+        Ok(Self {
+            bus,
+            source,
+            cdr,
+            feed,
+            journal,
+            faults,
+            over,
+            server: None,
+            is_over: false,
+            started: Instant::now(),
+        })
     }
 
     /// Serves the events to manager clients from now on; gives the address.
@@ -93,6 +121,11 @@ impl Switchboard {
         let cannot = |error| format!("cannot serve on {address}: {error}");
         let server = Server::start(&self.bus, address, Limits::default()).map_err(cannot)?;
         Ok(self.server.insert(server).address())
+    }
+
+    /// How things stand, to be looked at from anywhere.
+    pub(crate) fn state(&self) -> &StateView {
+        self.source.state.view()
     }
 
     pub(crate) fn bus(&self) -> &Bus {
@@ -114,12 +147,18 @@ impl Switchboard {
         self.source.cut()
     }
 
+    /// The input is over; what it left unfinished is published, and nothing more.
+    pub(crate) fn end(&mut self, end: &End) {
+        // Where the user stops a stream, it is not the stream's fault that a block is unfinished.
+        if !end.is_wanted() && !std::mem::replace(&mut self.is_over, true) {
+            let _ = self.source.finish();
+            self.source.recording_over();
+        }
+    }
+
     /// Lets the consumers handle everything that was published, and takes the bus down.
     pub(crate) fn finish(mut self, end: &End) -> Result<Outcome, Box<dyn Error>> {
-        // Where the user stops a stream, it is not the stream's fault that a block is unfinished.
-        if !end.is_wanted() {
-            let _ = self.source.finish();
-        }
+        self.end(end);
         self.over.say();
         let source = self.source.counts();
         let (cdr, records) = self.cdr.finish()?;
@@ -128,7 +167,7 @@ impl Switchboard {
         let elapsed = self.started.elapsed();
         // They may have to be waited for; whatever they get is published already.
         let served = self.server.map(Server::finish);
-        drop(self.source);
+        let joined = self.source.finish_state()?;
         let tally = |consumer, stats: SubscriptionStats, published, handled| Tally {
             fault: self.faults.of(consumer),
             panics: stats.panics,
@@ -146,7 +185,17 @@ impl Switchboard {
             journal,
         ];
         let shutdown = self.bus.shutdown(FAREWELL)?;
-        Ok(Outcome { source, records, feed: fed, journal: noted.written, served, tallies, shutdown, elapsed })
+        Ok(Outcome {
+            source,
+            records,
+            feed: fed,
+            journal: noted.written,
+            served,
+            joined,
+            tallies,
+            shutdown,
+            elapsed,
+        })
     }
 }
 

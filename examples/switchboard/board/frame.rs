@@ -38,7 +38,7 @@ pub(crate) struct View {
     pub(crate) history: VecDeque<(f64, f64)>,
 }
 
-/// What the operator knows.
+/// What is known of the calls.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     pub(crate) count: Count,

@@ -13,7 +13,6 @@
 pub(crate) mod cdr;
 pub(crate) mod feed;
 pub(crate) mod journal;
-pub(crate) mod operator;
 
 use crate::options::Fault;
 use crate::sabotage::Saboteur;
@@ -24,10 +23,10 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 /// How many messages may wait for a consumer.
-const WAITING: usize = 1024;
+pub(crate) const WAITING: usize = 1024;
 /// A publisher waits as long as it takes. With a shorter time the message would be dropped after
 /// it, and counted as missed.
-const LOSSLESS: Overflow = Overflow::Block(Duration::MAX);
+pub(crate) const LOSSLESS: Overflow = Overflow::Block(Duration::MAX);
 
 /// What a consumer is to do besides its work.
 pub(crate) struct Terms {
@@ -57,6 +56,10 @@ impl Terms {
 }
 
 impl<R> Running<R> {
+    pub(crate) fn new(subscription: Subscription, result: Receiver<R>) -> Self {
+        Self { subscription, result }
+    }
+
     /// Ends the subscription. Nothing that was published before is lost: the consumer gets it all,
     /// then a final message, and then it gives its result.
     pub(crate) fn finish(self) -> Result<(SubscriptionStats, R), Gone> {

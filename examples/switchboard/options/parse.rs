@@ -1,6 +1,7 @@
 //! From words to options. Every mistake names the option, the value and what is allowed.
 
-use super::{Command, Consumer, Faults, Live, Options, Rounds, SECRET, Secret, Speed, View};
+use super::{Command, Consumer, DropOrigin, Faults, Live, Options, Rounds, SECRET, Secret, Speed, View};
+use crate::origins;
 use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -26,6 +27,8 @@ pub(crate) enum Mistake {
     Together(&'static str, &'static str),
     /// The first needs the second.
     Needs(&'static str, &'static str),
+    /// No recording has that name; these have one.
+    NoOrigin(String, Vec<String>),
 }
 
 /// An option that has a value.
@@ -34,6 +37,8 @@ pub(crate) enum Setting {
     Speed,
     Rounds,
     Until,
+    JoinAfter,
+    DropOrigin,
     Live,
     User,
     Ami,
@@ -62,6 +67,7 @@ pub(crate) fn parse(
         match argument.to_str() {
             Some("--") => break,
             Some("--help" | "-h") => return Ok(Command::Help),
+            Some("--state") => draft.options.state = true,
             Some("board") => draft.options.view = View::Board,
             Some(text) if text.starts_with('-') => {
                 let (setting, value) = split(text).ok_or_else(|| Mistake::Unknown(argument.clone()))?;
@@ -101,6 +107,8 @@ impl Draft {
             Setting::Speed => once(&mut self.options.speed, setting, speed(&text), &text),
             Setting::Rounds => once(&mut self.rounds, setting, rounds(&text), &text),
             Setting::Until => once(&mut self.options.until, setting, until(&text), &text),
+            Setting::JoinAfter => once(&mut self.options.join_after, setting, until(&text), &text),
+            Setting::DropOrigin => self.drop_origin(&text),
             Setting::Live => once(&mut self.live, setting, host_and_port(&text), &text),
             Setting::User => once(&mut self.user, setting, one_line(&text), &text),
             Setting::Ami => once(&mut self.options.ami, setting, loopback(&text), &text),
@@ -115,12 +123,23 @@ impl Draft {
         }
     }
 
+    fn drop_origin(&mut self, text: &str) -> Result<(), Mistake> {
+        let setting = Setting::DropOrigin;
+        let drop = drop_origin(text).ok_or_else(|| Mistake::Value(setting, text.to_owned()))?;
+        if self.options.drops.iter().any(|other| other.name == drop.name) {
+            return Err(Mistake::Twice(format!("{} for {}", setting.name(), drop.name)));
+        }
+        self.options.drops.push(drop);
+        Ok(())
+    }
+
     fn finish(mut self, environment: impl Fn(&str) -> Option<OsString>) -> Result<Options, Mistake> {
         let options = &mut self.options;
         let too_much = [
             (!options.files.is_empty(), "FILE"),
             (options.speed.is_some(), "--speed"),
             (self.rounds.is_some(), "--rounds"),
+            (!options.drops.is_empty(), "--drop-origin"),
         ];
         options.rounds = self.rounds.unwrap_or_default();
         options.live = match (self.live, self.user) {
@@ -134,6 +153,10 @@ impl Draft {
                 Some(Live { host, port, user, secret: secret(environment(SECRET))? })
             }
         };
+        let names = origins::names(&options.files);
+        if let Some(unknown) = options.drops.iter().find(|drop| !names.contains(&drop.name)) {
+            return Err(Mistake::NoOrigin(unknown.name.clone(), names));
+        }
         Ok(self.options)
     }
 }
@@ -200,6 +223,14 @@ fn until(text: &str) -> Option<Duration> {
     number(text).filter(|seconds| *seconds <= UNTIL_SECONDS_MAX).map(Duration::from_secs_f64)
 }
 
+fn drop_origin(text: &str) -> Option<DropOrigin> {
+    let (name, after) = match text.split_once('@') {
+        Some((name, after)) => (name, Some(until(after)?)),
+        None => (text, None),
+    };
+    (!name.is_empty()).then(|| DropOrigin { name: name.to_owned(), after })
+}
+
 fn time(text: &str) -> Option<Duration> {
     let (amount, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic())?);
     let seconds = match unit {
@@ -242,10 +273,12 @@ fn loopback(text: &str) -> Option<SocketAddr> {
 }
 
 impl Setting {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Speed,
         Self::Rounds,
         Self::Until,
+        Self::JoinAfter,
+        Self::DropOrigin,
         Self::Live,
         Self::User,
         Self::Ami,
@@ -260,6 +293,8 @@ impl Setting {
             Self::Speed => "--speed",
             Self::Rounds => "--rounds",
             Self::Until => "--until",
+            Self::JoinAfter => "--join-after",
+            Self::DropOrigin => "--drop-origin",
             Self::Live => "--live",
             Self::User => "--user",
             Self::Ami => "--ami",
@@ -275,7 +310,8 @@ impl Setting {
         match self {
             Self::Speed => "a number from 0.001 to 1000000",
             Self::Rounds => "a number from 1 to 1000000, or forever",
-            Self::Until => "seconds from 0 to 3155760000",
+            Self::Until | Self::JoinAfter => "seconds from 0 to 3155760000",
+            Self::DropOrigin => "ORIGIN or ORIGIN@SECONDS, with seconds from 0 to 3155760000",
             Self::Live => "HOST:PORT, with a port from 1 to 65535 and an IPv6 address in brackets",
             Self::User => "a manager's name, in one line",
             Self::Ami => "an address of this machine: PORT, 127.0.0.1:PORT or [::1]:PORT",
@@ -303,6 +339,9 @@ impl fmt::Display for Mistake {
             Self::Twice(what) => write!(f, "{what} is given twice"),
             Self::Together(one, other) => write!(f, "{one} and {other} do not go together"),
             Self::Needs(one, other) => write!(f, "{one} needs {other}"),
+            Self::NoOrigin(name, names) => {
+                write!(f, "--drop-origin {name:?}: allowed is one of {}", names.join(", "))
+            }
         }
     }
 }

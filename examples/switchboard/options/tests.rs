@@ -97,10 +97,24 @@ fn says_what_is_wrong_with_the_words() {
         ("--live h:1 --user u a.ami", "--live and FILE do not go together"),
         ("--live h:1 --user u --speed 2", "--live and --speed do not go together"),
         ("--live h:1 --user u --rounds 1", "--live and --rounds do not go together"),
+        ("--live h:1 --user u --drop-origin h", "--live and --drop-origin do not go together"),
+        ("--state=yes", "unknown option \"--state=yes\""),
+        ("--drop-origin x", "--drop-origin \"x\": allowed is one of events"),
+        ("--drop-origin x@5 a.ami d/a.ami.gz b", "--drop-origin \"x\": allowed is one of a, a-2, b"),
+        ("--drop-origin a@5 --drop-origin a a.ami", "--drop-origin for a is given twice"),
+        ("--join-after 1 --join-after 1", "--join-after is given twice"),
     ];
     for (arguments, said) in cases {
         assert_eq!(mistake(arguments), said);
     }
+}
+
+#[test]
+fn takes_all_that_asks_how_things_stand() {
+    let options = options("--state --join-after 30 --drop-origin b@1.5 --drop-origin=a a.ami d/b.ami.gz");
+    assert_eq!((options.state, options.join_after), (true, Some(Duration::from_secs(30))));
+    let drops = [("b", Some(Duration::from_millis(1500))), ("a", None)];
+    assert_eq!(options.drops, drops.map(|(name, after)| DropOrigin { name: name.into(), after }));
 }
 
 /// Each names the option, the value and what is allowed.
@@ -110,6 +124,8 @@ fn says_what_is_wrong_with_a_value() {
         ("--speed", "a number from 0.001", "0 -1 fast 1e3 inf NaN 1000001 5x 1.2.3 ."),
         ("--rounds", "a number from 1 to 1000000, or forever", "0 -1 1.5 1000001 ever"),
         ("--until", "seconds from 0", "-1 soon 5s 9999999999 inf"),
+        ("--join-after", "seconds from 0", "-1 soon 5s 9999999999 inf"),
+        ("--drop-origin", "ORIGIN or ORIGIN@SECONDS", "@5 a@ a@soon a@-1 a@5s a@5@6"),
         ("--live", "HOST:PORT", "h h: :5 h:0 h:65536 ::1:5 [::1] [h]:5 [::1:5"),
         ("--ami", "an address of this machine", "65536 0.0.0.0:5 10.0.0.1:5 [::]:5 h:5 127.0.0.1"),
         (
@@ -145,7 +161,9 @@ fn a_live_connection_needs_its_secret() {
 /// Usage and parser are two texts; no option is in one of them only.
 #[test]
 fn the_usage_names_every_option() {
-    for name in "speed rounds until live user ami out slow stall panic help".split(' ') {
+    for name in
+        "speed rounds until state join-after drop-origin live user ami out slow stall panic help".split(' ')
+    {
         assert!(USAGE.contains(&format!("--{name}")), "{name}");
     }
     assert!(USAGE.contains(SECRET));
