@@ -30,6 +30,33 @@ fn g4_a_publish_is_seen_when_it_has_returned() {
     }
 }
 
+/// Whatever the call that publishes.
+#[test]
+fn g4_every_way_to_publish_is_seen() {
+    let _watched = watched();
+    let (bus, kind) = states();
+    let (cache, topic) = (summing(&bus, &kind).build().unwrap(), bus.topic("states").unwrap());
+    let _cached = topic.caching(&cache).unwrap();
+    let upstream = bus.topic("upstream").unwrap();
+    let _up = upstream.forward_to(&topic).unwrap();
+    let listener = topic.subscribe("any", |_| {}).unwrap();
+    let (mut publisher, mut number) = (upstream.publisher(), 0);
+    let mut check = |what: &str, publish: &mut dyn FnMut(Message)| {
+        number += 1;
+        publish(kind.message(state("alice", number)));
+        let both = [cache.get(&kind, "alice"), cache.get_aggregate(&kind, "alice")];
+        assert_eq!(both.map(|found| number_of(&kind, found)), [Some(number); 2], "{what}");
+    };
+    check("publish", &mut |message| _ = topic.publish(message));
+    check("forwarded", &mut |message| _ = upstream.publish(message));
+    check("batch", &mut |message| _ = topic.publish_batch(vec![message]));
+    check("publisher", &mut |message| _ = publisher.publish(message));
+    check("publisher's batch", &mut |message| _ = publisher.publish_batch(vec![message]));
+    check("async", &mut |message| _ = futures_lite::future::block_on(topic.publish_async(message)));
+    check("sync", &mut |message| _ = listener.publish_sync(message, None).unwrap());
+    common::end(&bus);
+}
+
 /// What a publisher saw when its publish had returned.
 struct Sight {
     id: &'static str,

@@ -256,6 +256,7 @@ fn g5_clears_are_links_of_the_chain() {
                     match n % 4 {
                         0 => _ = source.publish(web.bus.clear(&message)),
                         1 => _ = web.cache.clear(&web.kind, KEYS[(n % 3) as usize]),
+                        2 if n % 20 == 2 => _ = web.cache.clear_origin(message.origin().unwrap()),
                         _ => {}
                     }
                 }
@@ -268,6 +269,35 @@ fn g5_clears_are_links_of_the_chain() {
     assert!(clears >= 1, "nothing was cleared");
     let told = heard.iter().filter_map(|message| web.updates().read(message));
     assert_eq!(told.filter(|update| update.new.is_none()).count() as u64, clears);
+    common::end(&web.bus);
+}
+
+/// Four publish states that are often equal to what stands there: what is left out is no link, and no link is lost.
+#[test]
+fn g5_suppressed_states_leave_no_gap() {
+    let _watched = watched();
+    let web = Web::new(|bus, kind| builder(bus, kind).suppress_equal(kind).build().unwrap());
+    let (_all, log) = note(web.all.subscription("all").accept(web.updates()), Dispatch::Pool);
+    thread::scope(|scope| {
+        for by in 0..PUBLISHERS {
+            let web = &web;
+            scope.spawn(move || {
+                for n in 0..EACH {
+                    let message = web.kind.message(state(KEYS[(n % 3) as usize], (n / 7 + by) % 3));
+                    web.sources[((n + by) % 2) as usize].publish(message);
+                }
+            });
+        }
+    });
+    let stats = web.cache.stats();
+    assert_eq!(stats.updates + stats.suppressed, PUBLISHERS * EACH);
+    assert!(stats.suppressed > 0 && stats.updates > 3);
+    let heard = await_updates(web.updates(), &log, stats.updates);
+    check_chains(&web, Dispatch::Pool, &heard);
+    for update in heard.iter().filter_map(|message| web.updates().read(message)) {
+        let Step { old, new } = step(&web.kind, update);
+        assert_ne!(old, new, "of {}", update.id());
+    }
     common::end(&web.bus);
 }
 
