@@ -9,6 +9,7 @@ mod gate;
 mod latch;
 mod lives;
 mod mailbox;
+mod map;
 mod marks;
 mod message;
 mod pool;

@@ -11,8 +11,6 @@ mod sync;
 mod error;
 mod ids;
 
-// The cache is to be built on it.
-#[allow(dead_code)]
 mod map;
 mod message;
 mod queue;
@@ -102,6 +100,13 @@ unwind_safe!(Router, Routes);
 #[cfg(all(doctest, feature = "json"))]
 #[doc = include_str!("../docs/MIGRATING.md")]
 mod migrating {}
+
+// The fuzzer's way to what is private; without `--cfg fuzzing`, which cargo-fuzz sets, there is none.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn check_map(input: &[u8]) {
+    map::checks::check(input);
+}
 
 // Inside the crate, because what is modelled is private: see loom_tests/README.md.
 #[cfg(all(test, bus_loom))]

@@ -163,6 +163,7 @@ impl CacheCore {
             cleared: self.counts.cleared.get(),
             aggregates: self.counts.aggregates.get(),
             garbage: self.exchange.domain().pending() as u64,
+            oldest_pin: self.exchange.domain().oldest_pin(),
         }
     }
 }

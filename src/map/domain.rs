@@ -134,6 +134,12 @@ impl Domain {
         Some(Duration::from_nanos(now.saturating_sub(held.since)))
     }
 
+    /// Parcels that somebody may be reading.
+    #[cfg(test)]
+    pub(super) fn unripe(&self) -> usize {
+        self.waiting.lock().iter().filter(|parcel| !parcel.is_ripe.load(Relaxed)).count()
+    }
+
     pub(super) fn admit(&self, map: Weak<dyn Limbo>) {
         let mut maps = self.maps.lock();
         maps.retain(|map| map.strong_count() > 0);

@@ -44,3 +44,9 @@ fn first(handles: &RefCell<Vec<Handle>>, domain: &Weak<Domain>, collector: &Coll
     drop(gone);
     guard
 }
+
+/// Domains that the calling thread has handles to.
+#[cfg(all(test, not(bus_loom)))]
+pub(super) fn count() -> usize {
+    HANDLES.with_borrow(Vec::len)
+}

@@ -1,9 +1,77 @@
-//! A map whose readers never wait.
+//! A hash map whose readers neither lock nor write to anything shared, and whose writers lock one shard.
+//!
+//! It knows nothing of messages. A [`Domain`] is the readers of some maps, and what these maps have retired: one per bus.
+//!
+//! # How it is laid out
+//!
+//! A map has shards, chosen by a hash's lowest bits. A shard has one table, replaced whole when it is too full or almost
+//! empty, and a lock for its writers. A table is a row of slots; a slot is a hash and a pointer to a node, which is a key
+//! and a value that never change. An entry stands in the first free slot from its home on, which a hash's highest bits
+//! choose.
+//!
+//! *Why open addressing.* A rebuild copies pointers and leaves the nodes alone, so that who reads in the old table is not
+//! disturbed; chains run through the nodes. The hash in the slot tells other keys apart without a look at their nodes: a
+//! hit costs one line of the table and the node, a miss no node at all. And homes ascend with hashes in tables of any
+//! size, so that an iteration can go on in another table. A slot keeps its hash until the table goes (an idea of Cliff
+//! Click's): a reader is never led past an entry by one that moves.
+//!
+//! # The protocol
+//!
+//! | who | step |
+//! | --- | --- |
+//! | reader | pins; loads the table (Acquire); from the home on: hash free: not there; the same hash: loads the node (Acquire), compares keys; other hash, no node, other key: next slot |
+//! | writer, key is there | under the lock: stores the new node, or none, into the same slot (Release); the old node goes to the shard's limbo |
+//! | writer, key is not there | under the lock: the first slot that a removed key of the same hash left, or the first free one: node (Release), then hash |
+//! | writer, three quarters of the slots used | under the lock: a new table of the same nodes, with room for as many again; publishes it (Release); the old one goes to limbo and shows for ever what stood now |
+//! | writer, a sixteenth of the slots filled | the same, smaller |
+//! | writer with 32 in limbo | after unlocking: limbo becomes a parcel of the domain; the collector gets a flag of it to set when all are gone who were pinned, and is made to look ([`domain`]) |
+//! | sweep | takes the limbo of all shards, makes the collector look, drops the parcels whose flags are set |
+//! | iteration | walks each shard's table; what stands behind the end of the row belongs to its beginning, and is met last |
+//!
+//! So one retirement passes through limbo, parcel, flag, drop; the collector itself never has anything of the user's.
+//! The same word is read by who comes later: who knows of a write finds it, in whatever table.
+//!
+//! # What is promised
+//!
+//! A read finds what was written by whoever is known to have written, or something newer. What it found stays as it is while
+//! pinned.
+//!
+//! An iteration meets every entry that is there all the time exactly once, with one of the values that it has meanwhile,
+//! though its table may be replaced any number of times. What comes or goes during the iteration may be met or not, and a
+//! key that goes and comes back may be met both times. It is no snapshot.
+//!
+//! # Who runs what
+//!
+//! A key's `Hash` runs under no lock, before everything else. Its `Eq` runs under the shard's lock in writers, and pinned in
+//! readers, and only on keys of equal hashes: it has to be plain data, as the cache's keys are. A value's `Clone` runs pinned,
+//! under no lock. Drops of keys and values run in [`Domain::sweep`], in the drop of a map or of the last handle of its domain, and nowhere
+//! else; a panic in one goes to that caller, once the rest of its parcel is dropped.
+//!
+//! # Progress
+//!
+//! | operation | may wait for | steps |
+//! | --- | --- | --- |
+//! | `get`, pinned or not | nothing, nobody makes it begin again. Pinning is crossbeam's: a handful of steps, and every 128th time it also helps the collector | at most the slots of the table: a few, with hashes that spread |
+//! | `pin` for the first time on a thread | an insertion into the collector's list, lock-free | |
+//! | iteration | nothing | the slots of the tables |
+//! | writers | the shard's lock, under which there is at most a rebuild of that shard | |
+//! | a writer that hands over, `sweep`, `oldest_pin` | the domain's lock over its parcels, for a push or a few pops; the shards' locks (`sweep`) | |
+//!
+//! # What it costs in memory
+//!
+//! A slot is two words, and one to three quarters of the slots are filled, by and large. Of what is retired at most 31 things lie in
+//! each shard's limbo, and, while no guard is held for long, a few parcels of about 32 for each thread that writes; the
+//! rest waits for a sweep. A guard that is held, by a user's pin say, holds back all that is retired meanwhile:
+//! [`Domain::pending`] and [`Domain::oldest_pin`] show it.
 
+#[cfg(all(any(test, fuzzing), not(bus_loom)))]
+pub(crate) mod checks;
 mod domain;
 mod handles;
 mod iter;
 mod shard;
+#[cfg(all(test, not(bus_loom)))]
+mod simple;
 mod table;
 #[cfg(all(test, not(bus_loom)))]
 mod tests;
@@ -18,10 +86,6 @@ use shard::Core;
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::ptr;
-use table::Node;
-
-/// Shards of a map that is not told how many.
-const SHARDS: usize = 64;
 
 /// A concurrent hash map: readers neither lock nor write, writers lock one shard.
 pub(crate) struct Map<K, V, S = RandomState>
@@ -32,16 +96,6 @@ where
     core: Arc<Core<K, V>>,
     hasher: S,
     domain: Arc<Domain>,
-}
-
-impl<K, V> Map<K, V>
-where
-    K: Eq + Hash + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
-    pub(crate) fn new(domain: Arc<Domain>) -> Self {
-        Self::with_shards(domain, SHARDS, RandomState::new())
-    }
 }
 
 impl<K, V, S> Map<K, V, S>
@@ -93,15 +147,6 @@ where
         Pinned { map: self, _guard: self.domain.pin() }
     }
 
-    pub(crate) fn get<Q>(&self, key: &Q) -> Option<V>
-    where
-        K: Borrow<Q>,
-        Q: Eq + Hash + ?Sized,
-        V: Clone,
-    {
-        self.get_with(key, V::clone)
-    }
-
     /// What `look` makes of the value. It runs pinned.
     pub(crate) fn get_with<Q, R>(&self, key: &Q, look: impl FnOnce(&V) -> R) -> Option<R>
     where
@@ -109,41 +154,6 @@ where
         Q: Eq + Hash + ?Sized,
     {
         self.pin().get(key).map(look)
-    }
-
-    /// Adds the entry, or replaces the one of the same key, key included. Gives back the old value.
-    pub(crate) fn insert(&self, key: K, value: V) -> Option<V>
-    where
-        V: Clone,
-    {
-        let hash = self.hash_of(&key);
-        self.copied(|shard| shard.swap(hash, key, value), hash)
-    }
-
-    /// Removes the entry and gives back its value.
-    pub(crate) fn remove<Q>(&self, key: &Q) -> Option<V>
-    where
-        K: Borrow<Q>,
-        Q: Eq + Hash + ?Sized,
-        V: Clone,
-    {
-        let hash = self.hash_of(key);
-        self.copied(|shard| shard.take(hash, key), hash)
-    }
-
-    /// A copy of what `take` has taken out, made after unlocking.
-    fn copied(
-        &self,
-        take: impl FnOnce(&mut Shard<'_, K, V>) -> Option<*const Node<K, V>>,
-        hash: Hashed,
-    ) -> Option<V>
-    where
-        V: Clone,
-    {
-        let _pinned = self.pin();
-        let old = take(&mut self.lock_for(hash))?;
-        // SAFETY: it was in the table when this thread was pinned already, and still is.
-        Some(unsafe { &*old }.value.clone())
     }
 
     /// Entries; exact when nobody writes.

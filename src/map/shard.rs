@@ -205,7 +205,21 @@ where
     where
         K: Eq,
     {
-        self.swap(hash, key, value).is_some()
+        let place = self.table().map(|table| table.place(hash, &key));
+        let node = Owned::new(Node { key, value });
+        match place {
+            Some(Place::Found(at)) => {
+                self.replace(at, Some(node));
+                return true;
+            }
+            Some(Place::Vacant(at)) if self.has_room(at) => self.fill(at, hash, node),
+            _ => {
+                self.rebuild(self.len() + 1);
+                let at = self.table().map_or(0, |table| table.vacant(hash));
+                self.fill(at, hash, node);
+            }
+        }
+        false
     }
 
     /// Removes the entry. Says whether there was one.
@@ -214,7 +228,15 @@ where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        self.take(hash, key).is_some()
+        let Some(table) = self.table() else { return false };
+        let Place::Found(at) = table.place(hash, key) else { return false };
+        let is_almost_empty = self.len() - 1 < table.size() / ALMOST_EMPTY;
+        self.replace(at, None);
+        self.set_len(self.len() - 1);
+        if is_almost_empty {
+            self.rebuild(self.len());
+        }
+        true
     }
 
     pub(super) fn is_of(&self, core: &Core<K, V>) -> bool {
@@ -231,6 +253,12 @@ where
         self.core.lanes[self.at].len.load(Relaxed)
     }
 
+    /// Slots of its table.
+    #[cfg(all(test, not(bus_loom)))]
+    pub(super) fn size(&self) -> usize {
+        self.table().map_or(0, Table::size)
+    }
+
     /// The number that was given last.
     pub(crate) fn sequence(&self) -> u64 {
         self.writer.sequence
@@ -240,42 +268,6 @@ where
     pub(crate) fn next_sequence(&mut self) -> u64 {
         self.writer.sequence += 1;
         self.writer.sequence
-    }
-
-    /// As `insert`; the old node, if there was one, is in limbo.
-    pub(super) fn swap(&mut self, hash: Hashed, key: K, value: V) -> Option<*const Node<K, V>>
-    where
-        K: Eq,
-    {
-        let place = self.table().map(|table| table.place(hash, &key));
-        let node = Owned::new(Node { key, value });
-        match place {
-            Some(Place::Found(at)) => return Some(self.replace(at, Some(node))),
-            Some(Place::Vacant(at)) if self.has_room(at) => self.fill(at, hash, node),
-            _ => {
-                self.rebuild(self.len() + 1);
-                let at = self.table().map_or(0, |table| table.vacant(hash));
-                self.fill(at, hash, node);
-            }
-        }
-        None
-    }
-
-    /// As `remove`; the old node, if there was one, is in limbo.
-    pub(super) fn take<Q>(&mut self, hash: Hashed, key: &Q) -> Option<*const Node<K, V>>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        let table = self.table()?;
-        let Place::Found(at) = table.place(hash, key) else { return None };
-        let is_almost_empty = self.len() - 1 < table.size() / ALMOST_EMPTY;
-        let old = self.replace(at, None);
-        self.set_len(self.len() - 1);
-        if is_almost_empty {
-            self.rebuild(self.len());
-        }
-        Some(old)
     }
 
     fn table(&self) -> Option<&Table<K, V>> {
@@ -302,11 +294,9 @@ where
     }
 
     /// Puts a node, or none, where one is; that one goes to limbo.
-    fn replace(&mut self, at: usize, node: Option<Owned<Node<K, V>>>) -> *const Node<K, V> {
+    fn replace(&mut self, at: usize, node: Option<Owned<Node<K, V>>>) {
         let old = self.table().and_then(|table| table.swap(at, node));
-        let seen = old.as_ref().map_or(ptr::null(), Owned::as_ptr);
         old.into_iter().for_each(|node| self.writer.retire(Retired::Entry { _node: node }));
-        seen
     }
 
     /// A fresh table with room for `entries` and as many again. Readers go on in the old one, which shows what stood

@@ -1,5 +1,6 @@
 //! One shard's table: slots of a hash and a pointer to an immutable node, probed in a row.
 
+use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering::*};
 use std::borrow::Borrow;
 use std::marker::PhantomData;
@@ -8,6 +9,9 @@ use std::ptr::{self, NonNull};
 
 /// Slots of the smallest table.
 pub(super) const FEWEST: usize = if cfg!(bus_loom) { 2 } else { 8 };
+
+/// This part of the slots is never used. A model's table is soon full.
+const KEPT_FREE: usize = if cfg!(bus_loom) { 2 } else { 4 };
 
 /// A hash that says "this slot was never used".
 const FREE: u64 = 0;
@@ -116,22 +120,34 @@ pub(super) struct Table<K, V> {
     /// What to shift a hash by to get its home.
     shift: u32,
     slots: Box<[Slot<K, V>]>,
+    /// Nothing, through which models see that a table goes after the last look at it.
+    stands: UnsafeCell<()>,
+}
+
+impl<K, V> Drop for Table<K, V> {
+    fn drop(&mut self) {
+        self.stands.with_mut(|_| ());
+    }
 }
 
 impl<K, V> Table<K, V> {
     /// `size`: a power of two, at least `FEWEST`.
     pub(super) fn new(size: usize) -> Self {
         debug_assert!(size.is_power_of_two() && size >= FEWEST);
-        Self { shift: u64::BITS - size.trailing_zeros(), slots: (0..size).map(|_| Slot::new()).collect() }
+        Self {
+            shift: u64::BITS - size.trailing_zeros(),
+            slots: (0..size).map(|_| Slot::new()).collect(),
+            stands: UnsafeCell::new(()),
+        }
     }
 
     pub(super) fn size(&self) -> usize {
         self.slots.len()
     }
 
-    /// So many slots may be used; a free one must be left, at which every search ends.
+    /// So many slots may be used: at one that is left free every search ends.
     pub(super) fn usable(&self) -> usize {
-        self.size() - self.size().div_ceil(4)
+        self.size() - self.size() / KEPT_FREE
     }
 
     #[inline]
@@ -141,6 +157,7 @@ impl<K, V> Table<K, V> {
 
     #[inline]
     fn slot(&self, at: usize) -> &Slot<K, V> {
+        self.stands.with(|_| ());
         &self.slots[at & (self.slots.len() - 1)]
     }
 

@@ -1,8 +1,9 @@
 //! A cache.
 
-use super::human::count;
+use super::human::{count, time};
 use super::rows::details;
 use std::fmt;
+use std::time::Duration;
 
 /// One cache's figures at one moment.
 ///
@@ -38,16 +39,20 @@ pub struct CacheStats {
     pub aggregates: u64,
     /// What was replaced or removed in all caches of the bus, and is not dropped yet.
     pub garbage: u64,
+    /// How long the oldest of it has been held by somebody's [`CachePin`](crate::CachePin), if it is: as long as one is
+    /// held, nothing that is replaced meanwhile can be dropped.
+    pub oldest_pin: Option<Duration>,
 }
 
 impl fmt::Display for CacheStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let held = self.oldest_pin.map_or_else(String::new, |age| format!(", held for {}", time(age)));
         let lines = [
             ("entries", count(self.entries)),
             ("updates", format!("{}, {} of them clears", count(self.updates), count(self.cleared))),
             ("suppressed", count(self.suppressed)),
             ("aggregates", count(self.aggregates)),
-            ("garbage", count(self.garbage)),
+            ("garbage", count(self.garbage) + &held),
         ];
         details(f, &format!("cache {}", self.name), &lines)
     }

@@ -1,0 +1,277 @@
+//! Readers of the map against its writers, and against those who drop what it retired. The epochs are crossbeam's own.
+
+use super::{Plain, Witness, explore};
+use crate::map::{Domain, Map};
+use crate::sync::{Arc, thread};
+use loom::thread::spawn;
+use std::hash::{BuildHasher, Hasher};
+
+/// A value that is looked at while it is there: a drop that is not ordered after every look is an error.
+struct Value {
+    number: u64,
+    is_gone: Arc<Plain<bool>>,
+}
+
+impl Value {
+    /// The number, and what outlives the value.
+    fn new(number: u64) -> (Self, Arc<Plain<bool>>) {
+        let is_gone = Arc::new(Plain::new(false));
+        (Self { number, is_gone: is_gone.clone() }, is_gone)
+    }
+
+    fn look(&self) -> u64 {
+        assert!(!self.is_gone.read(|gone| *gone), "it was dropped");
+        self.number
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        self.is_gone.write(|gone| *gone = true);
+    }
+}
+
+/// Keys are their own hashes, so that a model knows where they are.
+#[derive(Default)]
+struct Itself(u64);
+
+impl BuildHasher for Itself {
+    type Hasher = Self;
+    fn build_hasher(&self) -> Self {
+        Self(0)
+    }
+}
+
+impl Hasher for Itself {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("keys are numbers");
+    }
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+}
+
+/// Three keys, at home in the first quarters of a table.
+const A: u64 = 1;
+const B: u64 = 1 << 62;
+const C: u64 = 2 << 62;
+
+/// A map of one shard, and what has outlived its values. A table has two slots, of which one may be used, then four.
+struct Model {
+    domain: Arc<Domain>,
+    map: Map<u64, Value, Itself>,
+    fates: std::sync::Mutex<Vec<Arc<Plain<bool>>>>,
+}
+
+impl Model {
+    fn new(keys: &[u64]) -> Arc<Self> {
+        let domain = Domain::new();
+        let map = Map::with_shards(domain.clone(), 1, Itself::default());
+        let model = Self { domain, map, fates: std::sync::Mutex::new(Vec::new()) };
+        keys.iter().for_each(|key| model.insert(*key, *key));
+        Arc::new(model)
+    }
+
+    fn insert(&self, key: u64, number: u64) {
+        let (value, fate) = Value::new(number);
+        self.fates.lock().unwrap().push(fate);
+        let hash = self.map.hash_of(&key);
+        self.map.lock_for(hash).insert(hash, key, value);
+    }
+
+    fn remove(&self, key: u64) {
+        let hash = self.map.hash_of(&key);
+        assert!(self.map.lock_for(hash).remove(hash, &key));
+    }
+
+    fn get(&self, key: u64) -> Option<u64> {
+        self.map.get_with(&key, Value::look)
+    }
+
+    fn dropped(&self) -> usize {
+        self.fates.lock().unwrap().iter().filter(|fate| fate.read(|gone| *gone)).count()
+    }
+
+    /// Everything retired is dropped when nobody reads any more. Threads that were joined may be giving their handles
+    /// back still.
+    fn settle(&self) {
+        self.domain.sweep();
+        while self.domain.pending() > 0 {
+            thread::yield_now();
+            self.domain.sweep();
+        }
+    }
+}
+
+/// A reader finds the old value or the new one, whole, however soon the old one is dropped.
+#[test]
+fn get_against_replace() {
+    static OLD: Witness = Witness::new();
+    static NEW: Witness = Witness::new();
+    static SOON: Witness = Witness::new();
+    explore(2, || {
+        let model = Model::new(&[A]);
+        let theirs = model.clone();
+        let writer = spawn(move || {
+            theirs.insert(A, 7);
+            theirs.domain.sweep();
+            if theirs.domain.pending() == 0 {
+                SOON.see();
+            }
+        });
+        match model.get(A) {
+            Some(A) => OLD.see(),
+            Some(7) => NEW.see(),
+            other => panic!("{other:?}"),
+        }
+        writer.join().unwrap();
+        model.settle();
+        assert_eq!((model.get(A), model.dropped()), (Some(7), 1));
+    });
+    assert!(OLD.was_seen() && NEW.was_seen() && SOON.was_seen());
+}
+
+/// A reader finds the value or nothing; a neighbour is always found.
+#[test]
+fn get_against_remove() {
+    static FOUND: Witness = Witness::new();
+    static GONE: Witness = Witness::new();
+    explore(2, || {
+        // At home in the same slot, so that the second is found behind the first.
+        let model = Model::new(&[A, A + 1]);
+        let theirs = model.clone();
+        let writer = spawn(move || {
+            theirs.remove(A);
+            theirs.domain.sweep();
+        });
+        match model.get(A) {
+            Some(A) => FOUND.see(),
+            None => GONE.see(),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(model.get(A + 1), Some(A + 1));
+        writer.join().unwrap();
+        model.settle();
+        assert_eq!((model.get(A), model.dropped()), (None, 1));
+    });
+    assert!(FOUND.was_seen() && GONE.was_seen());
+}
+
+/// A slot is used again by a key of the same hash only, and by it at once: nobody finds another key's value.
+#[test]
+fn get_against_remove_and_insert() {
+    explore(2, || {
+        let model = Model::new(&[A, B]);
+        let theirs = model.clone();
+        let writer = spawn(move || {
+            theirs.remove(A);
+            theirs.insert(A, 7);
+        });
+        assert!(matches!(model.get(A), Some(A | 7) | None));
+        assert_eq!(model.get(B), Some(B));
+        writer.join().unwrap();
+        model.settle();
+        assert_eq!((model.get(A), model.dropped()), (Some(7), 1));
+    });
+}
+
+/// What is in the map is found while the table is replaced, in the old one or in the new one.
+#[test]
+fn get_against_grow() {
+    static BOTH: Witness = Witness::new();
+    static ONE: Witness = Witness::new();
+    explore(2, || {
+        let model = Model::new(&[A]);
+        let theirs = model.clone();
+        let writer = spawn(move || {
+            theirs.insert(B, B);
+            theirs.domain.sweep();
+        });
+        match model.get(B) {
+            Some(B) => BOTH.see(),
+            None => ONE.see(),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(model.get(A), Some(A));
+        writer.join().unwrap();
+        model.settle();
+        assert_eq!((model.get(A), model.get(B), model.dropped()), (Some(A), Some(B), 0));
+    });
+    assert!(BOTH.was_seen() && ONE.was_seen());
+}
+
+/// What is there all the time is met once, with the old value or the new one.
+fn is_met_once(met: &[(u64, u64)]) {
+    let of = |key| met.iter().filter(move |(met, _)| *met == key).map(|(_, number)| *number);
+    assert_eq!(of(A).collect::<Vec<_>>(), [A]);
+    assert!(matches!(of(C).collect::<Vec<_>>()[..], [C | 7]), "{met:?}");
+    assert!(of(B).count() <= 1);
+}
+
+/// An iteration under one guard goes on in the table that it began with.
+#[test]
+fn iteration_against_grow() {
+    explore(2, || {
+        let model = Model::new(&[A, C]);
+        let theirs = model.clone();
+        let writer = spawn(move || {
+            theirs.insert(C, 7);
+            theirs.insert(B, B);
+            theirs.domain.sweep();
+        });
+        let pinned = model.map.pin();
+        let met: Vec<_> = pinned.iter().map(|(key, value)| (*key, value.look())).collect();
+        is_met_once(&met);
+        drop(pinned);
+        writer.join().unwrap();
+        model.settle();
+    });
+}
+
+/// An iteration that is pinned for one entry at a time goes on in whatever table there is.
+#[test]
+fn interrupted_iteration_against_grow() {
+    static MOVED: Witness = Witness::new();
+    explore(2, || {
+        let model = Model::new(&[A, C]);
+        let theirs = model.clone();
+        let writer = spawn(move || {
+            theirs.insert(B, B);
+            theirs.insert(C, 7);
+            theirs.domain.sweep();
+        });
+        let mut met = Vec::new();
+        model.map.for_each(|key, value| met.push((*key, value.look())));
+        is_met_once(&met);
+        if met.contains(&(B, B)) {
+            MOVED.see();
+        }
+        writer.join().unwrap();
+        model.settle();
+    });
+    assert!(MOVED.was_seen());
+}
+
+/// Two who sweep drop everything once, and nothing that the one who is pinned holds.
+#[test]
+fn two_sweeps() {
+    explore(1, || {
+        let model = Model::new(&[A]);
+        let theirs = model.clone();
+        let other = spawn(move || {
+            theirs.insert(A, 7);
+            let pinned = theirs.map.pin();
+            let found = pinned.get(&A).unwrap();
+            theirs.domain.sweep();
+            assert!(matches!(found.look(), 7 | 8));
+        });
+        model.insert(A, 8);
+        model.domain.sweep();
+        other.join().unwrap();
+        model.settle();
+        assert_eq!(model.dropped(), 2);
+    });
+}
