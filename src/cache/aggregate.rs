@@ -2,6 +2,7 @@
 
 use super::entry::{CacheEntry, Entry, Slot, Via};
 use super::key::EntryKey;
+use super::limits::Stamp;
 use super::write::Change;
 use super::{CacheCore, same};
 use crate::message::{CacheUpdate, Message};
@@ -135,7 +136,8 @@ impl Job {
         }
         let mut next = current.clone();
         next.set_computed(entry.version);
-        next.aggregate = new.clone().map(|message| Slot { message, via: Via::of(outputs) });
+        next.aggregate =
+            new.clone().map(|message| Slot { message, via: Via::of(outputs), written: Stamp::new(0) });
         let was_void = current.is_void();
         cache.put(&mut shard, hash, self.key.kind, next, was_void);
         cache.counts.aggregates.add(1);

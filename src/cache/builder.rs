@@ -1,6 +1,7 @@
 //! Everything about a cache, said before there is one.
 
 use super::entry::CacheEntry;
+use super::limits::{Limits, Lives};
 use super::rules::{Functions, Rules};
 use super::{Cache, CacheCore, Counts, Hashing, SHARDS};
 use crate::error::{CacheError, check_name};
@@ -14,6 +15,7 @@ use crate::topic::exchange::Exchange;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::time::Duration;
 
 /// A cache in the making: what an object's id is, and what else it is to do. Got by [`Cache::builder`].
 ///
@@ -30,19 +32,28 @@ use std::fmt;
 /// | [`announce`](Self::announce) | nobody is called |
 /// | [`suppress_equal`](Self::suppress_equal) | every message that is published changes its entry |
 /// | [`suppress_equal_aggregates`](Self::suppress_equal_aggregates), [`aggregate_eq`](Self::aggregate_eq) | an aggregate is unchanged if it is the same message |
+/// | [`ttl`](Self::ttl) | states stay until they are cleared |
+/// | [`max_entries`](Self::max_entries) | there may be any number of entries |
 /// | [`name`](Self::name) | `cache:` and a number |
 #[must_use = "call build() to make the cache"]
 pub struct CacheBuilder {
     exchange: Arc<Exchange>,
     functions: Functions,
     name: Option<String>,
+    limits: Limits,
     /// The name of a type that is of another bus.
     foreign: Option<String>,
 }
 
 impl CacheBuilder {
     pub(crate) fn new(exchange: Arc<Exchange>) -> Self {
-        Self { exchange, functions: Functions::default(), name: None, foreign: None }
+        Self {
+            exchange,
+            functions: Functions::default(),
+            name: None,
+            limits: Limits::default(),
+            foreign: None,
+        }
     }
 
     fn check(&mut self, kind: &Kind) {
@@ -136,6 +147,69 @@ impl CacheBuilder {
         self
     }
 
+    /// A state that was not written for so long is cleared, and announced as by [`Cache::clear`]. From 1 ms to 365 days.
+    ///
+    /// For states of owners that may vanish without a word, such as other nodes: each origin's is cleared by itself. Written
+    /// is published: to publish the same message again, or an equal one that is left out, keeps a state as well. A
+    /// [`Lease`](super::Lease) does not; the state that is published next is its own again.
+    ///
+    /// It goes not before its time, and as a rule at most a sixteenth of that later: a worker looks at all entries, at most
+    /// sixteen times in the time to live, and clears what is due, under one lock at a time. What is being published while
+    /// it is cleared stands afterwards. In manual mode time is the bus's own: [`run_until_idle`](crate::Bus::run_until_idle)
+    /// does it after [`advance`](crate::Bus::advance). When the bus ends, everything stays. Cost: a look at the clock for
+    /// each write.
+    ///
+    /// ```
+    /// # use stasis_bus::{Bus, Cache};
+    /// # use std::time::Duration;
+    /// # let bus = Bus::builder().manual().build()?;
+    /// # let state = bus.message_type::<(String, u32)>("state")?;
+    /// let cache = Cache::builder(&bus).id_of(&state, |(id, _)| id).ttl(Duration::from_secs(60)).build()?;
+    /// let topic = bus.topic("states")?;
+    /// let _cached = topic.caching(&cache)?;
+    /// topic.publish(state.message(("alice".to_owned(), 1)));
+    /// bus.advance(Duration::from_secs(59));
+    /// bus.run_until_idle();
+    /// assert!(cache.get(&state, "alice").is_some());
+    /// bus.advance(Duration::from_secs(1));
+    /// bus.run_until_idle();
+    /// assert!(cache.get(&state, "alice").is_none());
+    /// # Ok::<(), stasis_bus::Error>(())
+    /// ```
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.limits.ttl = Some(ttl);
+        self
+    }
+
+    /// So many entries at most: who writes a new one beyond that takes another one out, before its publish returns, when
+    /// every mailbox has its message. From 1 to 4,294,967,295.
+    ///
+    /// Of a sample of sixteen others the one goes whose states were written longest ago (an owner's [`Lease`](super::Lease)
+    /// spares none), cleared and announced as by [`Cache::clear`], origin by origin. **How exact it is:** when no publish is
+    /// under way there are at most so many; meanwhile, as many more as there are publishes of new entries; and writers that
+    /// make room at the same time may make a little more of it than was needed. Places of leases and watches without a state
+    /// do not count. Cost: a look at the clock for each write; for each new entry a count of all, and with a full cache a
+    /// look at the sample.
+    ///
+    /// ```
+    /// # use stasis_bus::{Bus, Cache};
+    /// # let bus = Bus::builder().manual().build()?;
+    /// # let state = bus.message_type::<(String, u32)>("state")?;
+    /// let cache = Cache::builder(&bus).id_of(&state, |(id, _)| id).max_entries(100).build()?;
+    /// let topic = bus.topic("states")?;
+    /// let _cached = topic.caching(&cache)?;
+    /// for n in 0..1_000 {
+    ///     topic.publish(state.message((format!("object-{n}"), n)));
+    /// }
+    /// assert_eq!((cache.len(), cache.stats().evicted), (100, 900));
+    /// assert!(cache.get(&state, "object-999").is_some());
+    /// # Ok::<(), stasis_bus::Error>(())
+    /// ```
+    pub fn max_entries(mut self, most: usize) -> Self {
+        self.limits.max_entries = Some(most);
+        self
+    }
+
     /// What it is called in figures and in reports of panics.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
@@ -146,7 +220,7 @@ impl CacheBuilder {
     ///
     /// # Errors
     ///
-    /// If nothing says what an id is, a type is of another bus, or the name is refused.
+    /// If nothing says what an id is, a type is of another bus, a number is out of its range, or the name is refused.
     pub fn build(self) -> Result<Cache, CacheError> {
         if !self.functions.has_id() {
             return Err(CacheError::NoId);
@@ -154,6 +228,7 @@ impl CacheBuilder {
         if let Some(name) = self.foreign {
             return Err(CacheError::ForeignType(name));
         }
+        self.limits.check()?;
         let number = ids::next();
         let name = self.name.unwrap_or_else(|| format!("cache:{number}"));
         check_name(&name)?;
@@ -169,9 +244,11 @@ impl CacheBuilder {
             updates,
             outputs: Mutex::new(HashMap::new()),
             counts: Counts::default(),
+            lives: Lives::new(self.limits),
             me: me.clone(),
             exchange,
         });
+        core.set_up();
         let me: Weak<CacheCore> = core.me.clone();
         core.exchange.tell_at_end(me);
         Ok(Cache(core))

@@ -5,7 +5,7 @@
 
 use super::entry::{Entry, Slot, Via};
 use super::key::{EntryKey, Keyed};
-use super::write::{Change, Outcome};
+use super::write::{Change, Only, Outcome};
 use super::{Cache, CacheCore};
 use crate::message::{MessageType, Origin};
 use crate::sync::Arc;
@@ -56,8 +56,14 @@ impl CacheCore {
             let outputs = self.topics_of(&slot.via);
             let outputs: Vec<_> = outputs.iter().collect();
             let expected = Some(&slot.message);
-            let change =
-                Change { state: &slot.message, origin, id: &key.id, is_clear: true, expected, owner: None };
+            let change = Change {
+                state: &slot.message,
+                origin,
+                id: &key.id,
+                is_clear: true,
+                expected,
+                only: Only::Always,
+            };
             match self.write(&change, &outputs, errands) {
                 Outcome::Changed => return true,
                 Outcome::Unchanged => return false,
@@ -67,7 +73,7 @@ impl CacheCore {
         false
     }
 
-    fn slot_now(&self, key: &EntryKey, origin: Origin) -> Option<Slot> {
+    pub(super) fn slot_now(&self, key: &EntryKey, origin: Origin) -> Option<Slot> {
         let slot = |entry: &Entry| entry.slot(origin, self.is_local(origin)).cloned();
         self.map.get_with(key as &dyn Keyed, slot).flatten()
     }

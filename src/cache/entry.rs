@@ -1,5 +1,6 @@
 //! One entry: the latest message of each origin, and what they come to together. Immutable, replaced whole.
 
+use super::limits::Stamp;
 use super::watch::WatchCell;
 use crate::message::kind::Kind;
 use crate::message::{Message, Origin};
@@ -13,6 +14,7 @@ use std::fmt;
 pub(crate) struct Slot {
     pub(crate) message: Message,
     pub(crate) via: Via,
+    pub(super) written: Stamp,
 }
 
 /// The caching topics by which a slot was written last, as the numbers of their topics.
@@ -135,6 +137,16 @@ impl Entry {
     /// Whether no origin has anything here.
     pub(crate) fn has_no_slot(&self) -> bool {
         self.local.is_none() && self.remotes.is_empty()
+    }
+
+    /// What every origin has here, this node first.
+    pub(super) fn state_slots(&self) -> impl Iterator<Item = &Slot> {
+        self.local.iter().chain(&self.remotes)
+    }
+
+    /// When any of its slots was written last.
+    pub(super) fn written(&self) -> u64 {
+        self.state_slots().map(|slot| slot.written.get()).max().unwrap_or(0)
     }
 
     /// Everything in it, the aggregate last.

@@ -18,6 +18,12 @@ pub(crate) struct KeyRef<'a> {
     pub(crate) id: &'a str,
 }
 
+impl KeyRef<'_> {
+    pub(crate) fn to_owned(self) -> EntryKey {
+        EntryKey { kind: self.kind, id: self.id.into() }
+    }
+}
+
 /// What both are: maps look up by a borrowed form of the key, and this is one that can be made of either.
 pub(crate) trait Keyed {
     fn parts(&self) -> (u32, &str);

@@ -15,7 +15,7 @@
 use super::entry::Entry;
 use super::key::{EntryKey, Keyed};
 use super::select::Select;
-use super::write::{Change, Outcome};
+use super::write::{Change, Only, Outcome};
 use super::{Cache, CacheCore, CachingTopic};
 use crate::error::EntryError;
 use crate::ids;
@@ -208,7 +208,7 @@ impl Held {
                 id: &self.key.id,
                 is_clear: true,
                 expected: Some(&slot.message),
-                owner: Some(self.number),
+                only: Only::Owned(self.number),
             };
             if self.cache.write(&change, &outputs, errands) == Outcome::Changed {
                 return;

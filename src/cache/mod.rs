@@ -11,6 +11,7 @@
 //! | `place` | entries come, go, and stay for who holds their place |
 //! | [`lease`] | a state that goes with the handle of who owns it |
 //! | [`watch`] | one entry at hand, and awaited |
+//! | `limits` | states that were not written for long, and entries that are too many |
 //! | `clear` | states are taken out by a call |
 //! | `read`, [`pin`], `select` | reads: copies, references under a guard, of which types |
 //! | [`caching`] | the caching topic |
@@ -61,6 +62,7 @@ pub(crate) mod builder;
 mod aggregate;
 mod catch_up;
 mod clear;
+mod limits;
 mod place;
 mod write;
 
@@ -90,6 +92,7 @@ use crate::topic::exchange::Exchange;
 use crate::topic::{Topic, TopicCore};
 use entry::Entry;
 use key::EntryKey;
+use limits::Lives;
 use rules::Rules;
 use std::collections::HashMap;
 use std::fmt;
@@ -117,6 +120,7 @@ pub(crate) struct CacheCore {
     /// Topics of caching topics, by their number. Held for looking and for edits.
     outputs: Mutex<HashMap<u64, Output>>,
     counts: Counts,
+    lives: Lives,
     me: Weak<Self>,
 }
 
@@ -132,6 +136,8 @@ struct Counts {
     suppressed: Tally,
     cleared: Tally,
     aggregates: Tally,
+    expired: Tally,
+    evicted: Tally,
     /// Entries that reads find nothing in: how often one became so, and was no more.
     voided: Tally,
     filled: Tally,
@@ -161,6 +167,8 @@ impl CacheCore {
             updates: shards.map(|at| self.map.lock(at).sequence()).sum(),
             suppressed: self.counts.suppressed.get(),
             cleared: self.counts.cleared.get(),
+            expired: self.counts.expired.get(),
+            evicted: self.counts.evicted.get(),
             aggregates: self.counts.aggregates.get(),
             garbage: self.exchange.domain().pending() as u64,
             oldest_pin: self.exchange.domain().oldest_pin(),

@@ -2,6 +2,7 @@
 
 use super::entry::{Entry, Slot, Via};
 use super::key::{KeyRef, Keyed};
+use super::limits::Stamp;
 use super::watch::News;
 use super::{CacheCore, same};
 use crate::map::Hashed;
@@ -25,8 +26,27 @@ pub(crate) struct Change<'a> {
     pub(crate) is_clear: bool,
     /// What must stand there for it; `None`: whatever does.
     pub(crate) expected: Option<&'a Message>,
-    /// The lease that must own the entry for it, and owns it no more afterwards; `None`: whoever does.
-    pub(crate) owner: Option<u64>,
+    pub(crate) only: Only,
+}
+
+/// What must hold of the entry under the lock, or nothing is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Only {
+    Always,
+    /// This lease owns it, which it does no more afterwards.
+    Owned(u64),
+    /// The slot was not written after this time.
+    UnwrittenSince(u64),
+}
+
+impl Only {
+    fn holds(self, entry: Option<&Entry>, slot: Option<&Slot>) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Owned(lease) => entry.is_some_and(|entry| entry.lease == lease),
+            Self::UnwrittenSince(time) => slot.is_some_and(|slot| slot.written.get() <= time),
+        }
+    }
 }
 
 /// What became of it.
@@ -51,7 +71,11 @@ struct Seen {
 /// What came of one attempt under the lock.
 enum Step {
     /// At this version of the entry; who watches it has news.
-    Swapped(u64, Option<News>),
+    Swapped {
+        version: u64,
+        news: Option<News>,
+        is_new: bool,
+    },
     /// The entry, if there is one, is of this version.
     Left(Option<u64>),
     Again,
@@ -91,8 +115,14 @@ impl Store for CacheCore {
         }
         let Some(origin) = state.origin() else { return false };
         let Some(id) = self.rules.id(state) else { return false };
-        let change =
-            Change { state, origin, id: &id, is_clear: cleared.is_some(), expected: None, owner: None };
+        let change = Change {
+            state,
+            origin,
+            id: &id,
+            is_clear: cleared.is_some(),
+            expected: None,
+            only: Only::Always,
+        };
         self.write(&change, outputs, errands) == Outcome::Changed
     }
 }
@@ -120,12 +150,14 @@ impl CacheCore {
                 return Outcome::Unchanged;
             }
             let mut update = heard.then(|| self.update(change, &mut seen));
-            let step = self.swap(change, &seen, &mut update, outputs, errands);
+            let time = self.stamp();
+            let step = self.swap(change, &seen, time, &mut update, outputs, errands);
             let (outcome, version) = match step {
                 Step::Again => continue,
-                Step::Swapped(version, news) => {
+                Step::Swapped { version, news, is_new } => {
                     errands.retired();
                     self.pass_on(news, errands);
+                    self.bound(|| change.key().to_owned(), time, is_new, errands);
                     (Outcome::Changed, Some(version))
                 }
                 Step::Left(version) => (Outcome::Unchanged, version),
@@ -181,29 +213,37 @@ impl CacheCore {
         &self,
         change: &Change<'_>,
         seen: &Seen,
+        time: u64,
         update: &mut Option<Message>,
         outputs: &[&Arc<TopicCore>],
         errands: &mut Errands,
     ) -> Step {
         let is_local = self.is_local(change.origin);
-        let slot = change.next().map(|new| Slot { message: new.clone(), via: Via::of(outputs) });
+        let slot =
+            |new: &Message| Slot { message: new.clone(), via: Via::of(outputs), written: Stamp::new(time) };
+        let slot = change.next().map(slot);
         let key = change.key();
         let hash = self.map.hash_of(&key as &dyn Keyed);
         let mut shard = self.map.lock_for(hash);
         let current = shard.get(hash, &key as &dyn Keyed);
-        let old = current.and_then(|entry| entry.slot(change.origin, is_local)).map(|slot| &slot.message);
-        if change.owner.is_some_and(|owner| current.is_none_or(|entry| entry.lease != owner)) {
+        let stands = current.and_then(|entry| entry.slot(change.origin, is_local));
+        let old = stands.map(|slot| &slot.message);
+        if !change.only.holds(current, stands) {
             return Step::Left(None);
         }
+        let left_as_it_is = || {
+            stands.inspect(|slot| slot.written.set(time));
+            Step::Left(current.map(|entry| entry.version))
+        };
         if same(old, change.next()) {
-            return Step::Left(current.map(|entry| entry.version));
+            return left_as_it_is();
         }
         let has_moved = !same(old, seen.old.as_ref());
         if has_moved && self.depends_on_old(change) {
             return Step::Again;
         }
         if seen.is_equal {
-            return Step::Left(current.map(|entry| entry.version));
+            return left_as_it_is();
         }
         match update {
             None if self.is_heard_now(outputs, errands) => return Step::Again,
@@ -211,12 +251,13 @@ impl CacheCore {
             _ => {}
         }
         let was_void = current.is_some_and(Entry::is_void);
+        let is_new = slot.is_some() && current.is_none_or(Entry::is_void);
         let id = || seen.id.clone().unwrap_or_else(|| change.id.into());
         let fresh = || Entry::empty(id(), shard.sequence());
         let mut next = current.map_or_else(fresh, Entry::clone);
         next.version = shard.next_sequence();
         next.set_slot(change.origin, is_local, slot);
-        if change.owner.is_some() {
+        if matches!(change.only, Only::Owned(_)) {
             next.lease = 0;
         }
         let version = next.version;
@@ -226,7 +267,7 @@ impl CacheCore {
         if let Some(update) = update.take() {
             self.tell(update, hash, outputs, errands);
         }
-        Step::Swapped(version, news)
+        Step::Swapped { version, news, is_new }
     }
 
     /// Who watches hears of it when every mailbox has the update.

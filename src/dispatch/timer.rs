@@ -109,6 +109,13 @@ impl Alarm {
         self.0.set(at);
     }
 
+    /// The same, and one load if it is set for that time or an earlier one.
+    pub(crate) fn set_by(&self, at: u64) {
+        if self.0.due.load(Ordering::Relaxed) > at {
+            self.0.set(at);
+        }
+    }
+
     /// Whether it is set, or its work under way.
     pub(crate) fn is_set(&self) -> bool {
         self.0.due.load(Ordering::Relaxed) != NEVER || self.is_under_way()

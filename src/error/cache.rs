@@ -2,6 +2,7 @@
 
 use super::NameError;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// Why a cache was not made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,12 +14,24 @@ pub enum CacheError {
     NoId,
     /// A type that it was told of is of another bus.
     ForeignType(String),
+    /// A number is out of range.
+    OutOfRange {
+        /// Which one.
+        field: &'static str,
+        /// What it was.
+        value: u64,
+        /// What it may be.
+        allowed: RangeInclusive<u64>,
+    },
 }
 
 impl fmt::Display for CacheError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(why) => write!(f, "cache: {why}"),
+            Self::OutOfRange { field, value, allowed } => {
+                write!(f, "cache: {field} is {value}; allowed is {} to {}", allowed.start(), allowed.end())
+            }
             Self::NoId => f.write_str(
                 "cache: nothing says what the id of a message is; id_of() or id() does, one is needed",
             ),

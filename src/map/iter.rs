@@ -56,6 +56,23 @@ where
         self.for_some(look, || {});
     }
 
+    /// Calls `look` with some entries of a shard, at most so many, from a place on that `from` stands for.
+    pub(crate) fn sample(&self, shard: usize, from: u64, most: usize, mut look: impl FnMut(&K, &V)) {
+        let _guard = self.domain.pin();
+        // SAFETY: the reference is not used after the guard.
+        if let Some(table) = unsafe { self.core.table(shard) } {
+            let all = self.core.len_of(shard);
+            let mut met = 0;
+            for Node { key, value } in Steps::new(table, from).take(most) {
+                look(key, value);
+                met += 1;
+            }
+            // What lies before that place, once.
+            let before = Steps::new(table, 0).take(all.min(most).saturating_sub(met));
+            before.for_each(|Node { key, value }| look(key, value));
+        }
+    }
+
     /// The same, and calls `between` whenever it is not pinned: after every few hundred entries, and at the end.
     pub(crate) fn for_some(&self, mut look: impl FnMut(&K, &V), mut between: impl FnMut()) {
         for shard in 0..self.shards() {

@@ -84,6 +84,10 @@ impl<K, V> Core<K, V> {
         self.tables.len()
     }
 
+    pub(super) fn len_of(&self, shard: usize) -> usize {
+        self.lanes[shard].len.load(Relaxed)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.lanes.iter().map(|lane| lane.len.load(Relaxed)).sum()
     }

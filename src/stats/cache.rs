@@ -35,6 +35,10 @@ pub struct CacheStats {
     pub suppressed: u64,
     /// Of the updates: what was cleared.
     pub cleared: u64,
+    /// Of those: states that were not written for the cache's time to live.
+    pub expired: u64,
+    /// Entries that were cleared, state by state, because there were too many.
+    pub evicted: u64,
     /// Changes of aggregates.
     pub aggregates: u64,
     /// What was replaced or removed in all caches of the bus, and is not dropped yet.
@@ -50,6 +54,10 @@ impl fmt::Display for CacheStats {
         let lines = [
             ("entries", count(self.entries)),
             ("updates", format!("{}, {} of them clears", count(self.updates), count(self.cleared))),
+            (
+                "gone by themselves",
+                format!("{} expired, {} evicted", count(self.expired), count(self.evicted)),
+            ),
             ("suppressed", count(self.suppressed)),
             ("aggregates", count(self.aggregates)),
             ("garbage", count(self.garbage) + &held),
