@@ -17,6 +17,7 @@ mod ring;
 mod room;
 mod router;
 mod run_queue;
+mod state;
 mod stream;
 mod timer;
 mod topic;

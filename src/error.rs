@@ -16,7 +16,7 @@ pub use config_text::{ConfigProblem, ConfigTextError};
 #[cfg(feature = "json")]
 pub use event::EventError;
 pub use route::RouteError;
-pub use service::PoolError;
+pub use service::{PoolError, StateError};
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -358,6 +358,8 @@ pub enum Error {
     Watch(WatchEnded),
     /// A topic pool has no such member.
     Pool(PoolError),
+    /// A state manager has no such state.
+    State(StateError),
     /// Waiting was given up.
     Wait(WaitError),
     /// A shutdown did not wait for the end.
@@ -383,6 +385,7 @@ impl fmt::Display for Error {
             Self::Entry(error) => error.fmt(f),
             Self::Watch(error) => error.fmt(f),
             Self::Pool(error) => error.fmt(f),
+            Self::State(error) => error.fmt(f),
             Self::Wait(error) => error.fmt(f),
             Self::Shutdown(error) => error.fmt(f),
         }
@@ -416,6 +419,7 @@ each!(
     Entry(EntryError),
     Watch(WatchEnded),
     Pool(PoolError),
+    State(StateError),
     Wait(WaitError),
     Shutdown(ShutdownError)
 );

@@ -26,6 +26,7 @@ mod subscription;
 
 mod cache;
 mod router;
+mod state;
 mod topic_pool;
 
 mod bus;
@@ -45,8 +46,7 @@ pub use dispatch::wait::Wait;
 #[cfg(feature = "json")]
 pub use error::EventError;
 pub use error::{
-    CacheError, CachingError, ConfigError, EntryError, Error, FilterError, ForwardError, NameError,
-    PoolError, RouteError, ShutdownError, SubscribeError, TypeError, WaitError, WatchEnded,
+    CacheError, CachingError, ConfigError, EntryError, Error, FilterError, ForwardError, NameError, PoolError, RouteError, ShutdownError, StateError, SubscribeError, TypeError, WaitError, WatchEnded,
 };
 #[cfg(feature = "config")]
 pub use error::{ConfigProblem, ConfigTextError};
@@ -58,6 +58,10 @@ pub use message::{
     Origin, SnapshotEnd, SubscriptionChange, Timestamp, TypeInfo,
 };
 pub use router::{Router, RouterBuilder, RouterStats, Routes};
+pub use state::{
+    StateManager, StateObservation, StateObserver, StatePublisher, StateSubscriber, StateSubscription,
+    StateSubscriptionBuilder, StateView,
+};
 pub use stats::{
     Blocked, Bucket, BusStats, CacheStats, Lost, MessageTypeStats, PoolStats, Refused, Rows,
     SubscriptionState, SubscriptionStats, Timing, TopicDetail, TopicStats, Totals, Work, WorkerStats,

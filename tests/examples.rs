@@ -29,6 +29,8 @@ mod pool;
 mod router;
 #[path = "../examples/serial.rs"]
 mod serial;
+#[path = "../examples/state.rs"]
+mod state;
 #[path = "../examples/stream.rs"]
 mod stream;
 #[path = "../examples/topic_pool.rs"]
@@ -66,6 +68,7 @@ mod run {
         pool,
         router,
         serial,
+        state,
         stream,
         topic_pool,
         typed,

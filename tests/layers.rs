@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 8] = [
     &["mailbox"],
     &["topic"],
     &["subscription"],
-    &["cache", "router", "topic_pool"],
+    &["cache", "router", "state", "topic_pool"],
     &["bus"],
 ];
 /// These may go round `src/sync`; each says why.

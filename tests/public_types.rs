@@ -73,6 +73,11 @@ table! {
     Lease<u8> "sypur"
     Watch "sypur"
     Changed<'static> "sypr"
+    StateManager "sypur"
+    StatePublisher "sypur"
+    StateSubscriber "sypur"
+    StateSubscription "sypur"
+    StateObservation "sypur"
     Publisher "spur"
     Router "sypur"
     Routes "sypur"
@@ -91,6 +96,7 @@ table! {
     BusBuilder "syp"
     SubscriptionBuilder<'static> "sp"
     RouterBuilder<'static> "sp"
+    StateSubscriptionBuilder<'static> "sp"
     TypeBuilder<'static, u8> "syp"
     MessageBuilder<'static, u8> "syp"
     #[cfg(feature = "json")]
@@ -100,6 +106,7 @@ table! {
     // What callbacks are told.
     PanicReport<'static> "sypur"
     WaterMark "sypur"
+    StateView<'static> "sypur"
     ThreadInfo "sypur"
     // Data.
     Filter "sypur"
@@ -174,6 +181,7 @@ table! {
     CacheStats "sypur"
     RouteError "sypur"
     ShutdownError "sypur"
+    StateError "sypur"
     SubscribeError "sypur"
     TypeError "sypur"
     WaitError "sypur"
@@ -186,7 +194,7 @@ fn source(path: &str) -> String {
 }
 
 /// Public, but no types.
-const TRAITS: [&str; 1] = ["Select"];
+const TRAITS: [&str; 2] = ["Select", "StateObserver"];
 
 /// The names in the `pub use` lines of src/lib.rs that are of types.
 fn public_names() -> BTreeSet<String> {

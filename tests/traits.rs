@@ -26,6 +26,13 @@ fn handles_go_to_other_threads() {
     unpinned::<Changed<'_>>();
     shared::<CacheEntry<'_>>();
     sent::<CacheBuilder>();
+    cloned::<StateManager>();
+    shared::<StatePublisher>();
+    shared::<StateSubscriber>();
+    shared::<StateSubscription>();
+    shared::<StateObservation>();
+    sent::<StateSubscriptionBuilder<'_>>();
+    cloned::<StateView<'_>>();
     cloned::<Message>();
     cloned::<MessageType<std::cell::Cell<u8>>>();
     cloned::<AmiEvent>();
@@ -105,6 +112,7 @@ fn every_error_is_one_and_becomes_the_crates_own() {
     error::<CachingError>();
     error::<EntryError>();
     error::<WatchEnded>();
+    error::<StateError>();
     error::<WaitError>();
     error::<ShutdownError>();
     fn standard<T: StdError + Send + Sync + Copy + PartialEq + 'static>() {}

@@ -14,6 +14,7 @@ use crate::mailbox::Overflow;
 use crate::mailbox::policy::{CAPACITY_ALLOWED, Defaults};
 use crate::message::update::CacheTypes;
 use crate::message::{CONTROL_TYPES, CacheClear, CacheUpdate, SnapshotEnd, SubscriptionChange};
+use crate::state::Managers;
 use crate::sync::Arc;
 use crate::sync::time::Clock;
 use crate::topic::exchange::Exchange;
@@ -228,7 +229,13 @@ impl BusBuilder {
         };
         let exchange = Exchange::new(id, pool, clock, fence, changes, cached, self.defaults);
         let shutdown = Arc::new(Shutdown::new(exchange.clone(), types.clone()));
-        Ok(Bus::of(Arc::new(Inner { exchange, types, shutdown, history: History::default() })))
+        Ok(Bus::of(Arc::new(Inner {
+            exchange,
+            types,
+            shutdown,
+            history: History::default(),
+            states: Managers::new(),
+        })))
     }
 
     fn check_wait(&self) -> Result<(), ConfigError> {

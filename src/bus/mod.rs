@@ -22,6 +22,7 @@ pub use types::TypeBuilder;
 use crate::error::{Error, NameError, TypeError, check_name};
 use crate::message::kind::Draft;
 use crate::message::{Message, MessageType, Origin, TypeInfo};
+use crate::state::{Managers, StateManager};
 use crate::subscription::Delivery;
 use crate::sync::{Arc, Weak};
 use crate::topic::exchange::Exchange;
@@ -58,6 +59,7 @@ pub(crate) struct Inner {
     types: Arc<Types>,
     shutdown: Arc<Shutdown>,
     history: diagnose::History,
+    states: Managers,
 }
 
 impl Bus {
@@ -136,6 +138,15 @@ impl Bus {
     /// As [`topic`](Self::topic).
     pub fn topic_pool(&self, name: &str) -> Result<TopicPool, NameError> {
         Ok(TopicPool::new(&self.topic(name)?))
+    }
+
+    /// The manager of states `<name>/<id>`, all forwarded to the topic `<name>`: the same for all who ask while it lives.
+    ///
+    /// # Errors
+    ///
+    /// As [`topic`](Self::topic).
+    pub fn state_manager(&self, name: &str) -> Result<StateManager, NameError> {
+        Ok(self.0.states.get(&self.topic(name)?))
     }
 
     /// The topic of that name, if it lives.

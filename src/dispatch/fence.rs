@@ -36,13 +36,16 @@ pub enum PanicPlace {
     Aggregate,
     /// What is called when an aggregate has changed.
     Announce,
+    /// A [`StateObserver`](crate::StateObserver).
+    Observer,
 }
 
 /// One caught panic, as the hook sees it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PanicReport<'a> {
-    /// The subscription's name; the message type's for formatters and values; the cache's for its functions; the thread's for the start of one.
+    /// The subscription's name; the message type's for formatters and values; the cache's for its functions; the
+    /// manager's for observers; the thread's for the start of one.
     pub name: &'a str,
     /// What was running.
     pub place: PanicPlace,

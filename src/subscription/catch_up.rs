@@ -41,7 +41,7 @@ impl SubscriptionBuilder<'_> {
         core.caught_up(member.id());
         let entries = (held.items.len() - before) as u64;
         let ends = &core.exchange.cached.snapshot_ends;
-        if !self.is_typed || self.filter.accepts(ends.kind()) {
+        if source.ends() && (!self.is_typed || self.filter.accepts(ends.kind())) {
             held.items.push(Standing::Message(ends.message(SnapshotEnd::new(entries))));
         }
     }

@@ -24,17 +24,22 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// What a subscription catches up with.
 pub(crate) trait Source: Send + Sync {
-    /// The cache's: unique in the process.
+    /// The cache's or the state's: unique in the process.
     fn number(&self) -> u64;
 
     fn shards(&self) -> usize;
+
+    /// Whether the end of what stands is told.
+    fn ends(&self) -> bool {
+        true
+    }
 
     /// Adds what stands in one shard, as far as `filter` wants to hear of it. Calls `mark` under the shard's lock, when what
     /// stands is known.
     fn capture(&self, shard: usize, filter: &Filter, mark: &dyn Fn(), into: &mut Vec<Standing>);
 }
 
-/// Where something is announced: a shard of a cache.
+/// Where something is announced: a shard of a cache, or a state, which is one shard by itself.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) cache: u64,

@@ -58,22 +58,21 @@ type PutOff = Box<dyn FnOnce(&mut Errands)>;
 /// What is announced: known by a key of the caller's, or as an update of an entry somewhere in a cache.
 #[derive(Clone, Copy)]
 enum By<'a> {
-    Key(&'a dyn Fn() -> Key),
+    Key(&'a dyn Fn() -> Key, Place),
     Entry(Place),
 }
 
 impl<'a> By<'a> {
     fn key(self) -> Option<&'a dyn Fn() -> Key> {
         match self {
-            Self::Key(key) => Some(key),
+            Self::Key(key, _) => Some(key),
             Self::Entry(_) => None,
         }
     }
 
-    fn place(self) -> Option<Place> {
+    fn place(self) -> Place {
         match self {
-            Self::Key(_) => None,
-            Self::Entry(place) => Some(place),
+            Self::Key(_, place) | Self::Entry(place) => place,
         }
     }
 }
@@ -126,18 +125,20 @@ impl Errands {
     ///
     /// A full mailbox with `Block` takes it beyond its capacity; one with `Conflate` knows it by `key`, whatever its own
     /// function would say. Caches that hear it are fed by their Serial mailbox. Inline handlers get it when the errands
-    /// are settled; they are not in the report.
+    /// are settled; they are not in the report. Who catches up with what stands at `place`, whose lock is the one held, and
+    /// has not looked there yet does not get it: the look will find it.
     pub(crate) fn announce<'a>(
         &mut self,
         roots: impl IntoIterator<Item = &'a Arc<TopicCore>, IntoIter: Clone>,
         message: Message,
         key: impl Fn() -> Key,
+        place: Place,
     ) -> Report {
-        self.hand_out(roots.into_iter(), message, By::Key(&key))
+        self.hand_out(roots.into_iter(), message, By::Key(&key, place))
     }
 
     /// The same for an update of an entry of that shard of a cache, whose lock is the one held. Mailboxes with `Conflate`
-    /// know it by its entry. Who catches up and has not looked there yet does not get it: the look will find it.
+    /// know it by its entry.
     pub(crate) fn announce_update<'a>(
         &mut self,
         roots: impl IntoIterator<Item = &'a Arc<TopicCore>, IntoIter: Clone>,
@@ -185,7 +186,7 @@ impl Errands {
 
     fn push(&mut self, lists: &[Reached], message: &Message, by: By<'_>) -> Report {
         let mut report = Report::default();
-        let routes = || lists.iter().flat_map(|reached| takers(reached, message, by.place()));
+        let routes = || lists.iter().flat_map(|reached| takers(reached, message, Some(by.place())));
         let takers = routes().count();
         let all = lists.iter().map(|reached| reached.list.routes().len()).sum::<usize>();
         report.filtered = (all - takers) as u32;

@@ -97,7 +97,7 @@ impl<'a> Walk<'a> {
     }
 
     #[inline]
-    pub(super) fn refusal(&self, message: &Message) -> Option<Refusal> {
+    pub(crate) fn refusal(&self, message: &Message) -> Option<Refusal> {
         let exchange = &self.topic.exchange;
         if !exchange.admits() && !self.control {
             Some(Refusal::Closed)
@@ -113,7 +113,7 @@ impl<'a> Walk<'a> {
     }
 
     #[cold]
-    pub(super) fn refuse(&self, refusal: Refusal) -> Report {
+    pub(crate) fn refuse(&self, refusal: Refusal) -> Report {
         let exchange = &self.topic.exchange;
         match refusal {
             Refusal::NestedTooDeep => exchange.nested_too_deep.fetch_add(1, Ordering::Relaxed),
