@@ -38,7 +38,8 @@ pub use bus::{
     TypeBuilder, WeakBus,
 };
 pub use cache::{
-    AnyType, Cache, CacheBuilder, CacheEntry, CachePin, CachingTopic, Changed, Lease, Select, Watch,
+    AnyType, Cache, CacheBuilder, CacheEntry, CachePattern, CachePin, CacheSingle, CachingTopic, Changed,
+    Lease, Select, Watch,
 };
 pub use dispatch::fence::{PanicPlace, PanicReport};
 pub use dispatch::threads::{ThreadInfo, ThreadKind};
@@ -46,7 +47,8 @@ pub use dispatch::wait::Wait;
 #[cfg(feature = "json")]
 pub use error::EventError;
 pub use error::{
-    CacheError, CachingError, ConfigError, EntryError, Error, FilterError, ForwardError, NameError, PoolError, RouteError, ShutdownError, StateError, SubscribeError, TypeError, WaitError, WatchEnded,
+    CacheError, CachingError, ConfigError, EntryError, Error, FilterError, ForwardError, NameError,
+    PoolError, RouteError, ShutdownError, StateError, SubscribeError, TypeError, WaitError, WatchEnded,
 };
 #[cfg(feature = "config")]
 pub use error::{ConfigProblem, ConfigTextError};
@@ -93,6 +95,8 @@ unwind_safe!(
     MessageType<T>,
     TopicOf<T>,
     TopicPool,
+    CachePattern,
+    CacheSingle,
     Cache,
     CachingTopic,
     Lease<T>,

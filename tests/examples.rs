@@ -4,6 +4,8 @@
 mod batch;
 #[path = "../examples/cache.rs"]
 mod cache;
+#[path = "../examples/cache_pattern.rs"]
+mod cache_pattern;
 #[path = "../examples/catch_up.rs"]
 mod catch_up;
 #[cfg(feature = "config")]
@@ -58,6 +60,7 @@ mod run {
         batch,
         cache,
         catch_up,
+        cache_pattern,
         dedicated,
         hello,
         inline,

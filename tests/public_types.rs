@@ -73,6 +73,8 @@ table! {
     Lease<u8> "sypur"
     Watch "sypur"
     Changed<'static> "sypr"
+    CachePattern "sypur"
+    CacheSingle "sypur"
     StateManager "sypur"
     StatePublisher "sypur"
     StateSubscriber "sypur"

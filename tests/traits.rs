@@ -24,6 +24,8 @@ fn handles_go_to_other_threads() {
     cloned::<Watch>();
     unpinned::<Watch>();
     unpinned::<Changed<'_>>();
+    cloned::<CachePattern>();
+    shared::<CacheSingle>();
     shared::<CacheEntry<'_>>();
     sent::<CacheBuilder>();
     cloned::<StateManager>();

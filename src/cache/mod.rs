@@ -16,6 +16,7 @@
 //! | `read`, [`pin`], `select` | reads: copies, references under a guard, of which types |
 //! | [`caching`] | the caching topic |
 //! | `catch_up` | subscriptions that get what stands first |
+//! | [`pattern`] | a topic for each object and one for all, with their updates |
 //!
 //! # Protocol (T6)
 //!
@@ -71,6 +72,7 @@ mod read;
 mod select;
 
 pub(crate) mod caching;
+pub(crate) mod pattern;
 
 pub(crate) mod lease;
 pub(crate) mod watch;
@@ -79,6 +81,7 @@ pub use builder::CacheBuilder;
 pub use caching::CachingTopic;
 pub use entry::CacheEntry;
 pub use lease::Lease;
+pub use pattern::{CachePattern, CacheSingle};
 pub use pin::CachePin;
 pub use select::{AnyType, Select};
 pub use watch::{Changed, Watch};
