@@ -326,7 +326,7 @@ fn the_first_routes_and_the_filter_stand_at_once() {
 /// A cache of numbers, whose ids are "odd" and "even", on the setup's topic.
 fn cached(setup: &Setup) -> (Cache, CachingTopic) {
     fn id(value: &u64) -> &str {
-        if value % 2 == 0 { "even" } else { "odd" }
+        if value.is_multiple_of(2) { "even" } else { "odd" }
     }
     let cache = Cache::builder(&setup.bus).id_of(&setup.up, id).id_of(&setup.down, id).build().unwrap();
     let topic = setup.topic.caching(&cache).unwrap();
