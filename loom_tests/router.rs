@@ -63,17 +63,17 @@ fn add_against_publish() {
         let model = Model::new();
         let (topic, kind, is_added) =
             (model.topic.clone(), model.kind.clone(), Arc::new(AtomicBool::new(false)));
-        let told = is_added.clone();
+        let (told, bus) = (is_added.clone(), model.bus.clone());
         let publisher = spawn(move || {
             let must = told.load(Ordering::Acquire);
             let reached = topic.publish(kind.message(1)).reached();
             assert!(reached || !must, "added before, and filtered");
             if must { &AFTER } else { &BEFORE }.see();
+            bus.run_until_idle();
             reached
         });
         model.router.add(&model.kind, model.route(7)).unwrap();
         is_added.store(true, Ordering::Release);
-        model.bus.run_until_idle();
         let reached = publisher.join().unwrap();
         model.bus.run_until_idle();
         assert_eq!(model.calls(), if reached { vec![(7, 1)] } else { vec![] });
