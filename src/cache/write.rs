@@ -66,6 +66,8 @@ struct Seen {
     old: Option<Message>,
     /// The state is equal to the one seen, so that it is left out.
     is_equal: bool,
+    /// The entry's, if there is one.
+    version: Option<u64>,
 }
 
 /// What came of one attempt under the lock.
@@ -145,8 +147,11 @@ impl CacheCore {
             if change.expected.is_some() && !same(change.expected, seen.old.as_ref()) {
                 return Outcome::Outdated;
             }
-            // What is not there need not go.
+            // What is not there need not go. Who took it out may not have come to the aggregate yet.
             if change.is_clear && seen.old.is_none() {
+                if let Some(version) = seen.version {
+                    self.follow(change, version, outputs, errands);
+                }
                 return Outcome::Unchanged;
             }
             let mut update = heard.then(|| self.update(change, &mut seen));
@@ -193,7 +198,7 @@ impl CacheCore {
         let is_local = self.is_local(change.origin);
         let seen = self.map.get_with(&change.key() as &dyn Keyed, |entry| {
             let old = entry.slot(change.origin, is_local).map(|slot| slot.message.clone());
-            Seen { id: Some(entry.id.clone()), old, is_equal: false }
+            Seen { id: Some(entry.id.clone()), old, is_equal: false, version: Some(entry.version) }
         });
         let mut seen = seen.unwrap_or_default();
         if let (Some(old), Some(new)) = (&seen.old, change.next()) {

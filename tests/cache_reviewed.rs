@@ -1,0 +1,118 @@
+//! What a second look at caches found.
+
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
+mod common;
+
+use common::{Gate, Log, end, eventually, watched};
+use stasis_bus::{Bus, Cache, Handled, MessageType};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+fn id(state: &(String, u64)) -> &str {
+    &state.0
+}
+
+fn states(bus: &Bus) -> MessageType<(String, u64)> {
+    bus.message_type("state").unwrap()
+}
+
+/// A topic is kept in two caches, and the id function of the second one waits for who hears the first: he must have been
+/// woken.
+#[test]
+fn g8_an_id_function_waits_for_who_heard_another_cache() {
+    let _watched = watched();
+    let bus = Bus::builder().workers(1..=1).build().unwrap();
+    let (state, topic) = (states(&bus), bus.topic("states").unwrap());
+    let first = Cache::builder(&bus).id_of(&state, id).build().unwrap();
+    let heard: Arc<OnceLock<stasis_bus::Subscription>> = Arc::default();
+    let (listener, updates, results) = (heard.clone(), bus.cache_updates().clone(), Log::new());
+    let (noted, question) = (results.clone(), bus.message_type::<()>("question").unwrap());
+    let second = Cache::builder(&bus)
+        .id_of(&state, move |state| {
+            if let Some(listener) = listener.get() {
+                noted.push(listener.publish_sync(question.message(()), None));
+            }
+            &state.0
+        })
+        .build()
+        .unwrap();
+    let (to_first, _to_second) = (topic.caching(&first).unwrap(), topic.caching(&second).unwrap());
+    let handled = Log::new();
+    let noted = handled.clone();
+    let listener = to_first.subscription("listener").start(move |delivery| {
+        noted.push(delivery.read(&updates).is_some());
+    });
+    heard.set(listener.unwrap()).unwrap();
+    // Its worker has come, and has nothing to do.
+    eventually(|| handled.len() == 1 && bus.worker_stats().iter().all(|worker| worker.parks > 0));
+    topic.publish(state.message(("alice".to_owned(), 1)));
+    assert_eq!(results.all(), [Ok(Handled::Yes)]);
+    drop((to_first, heard));
+    end(&bus);
+}
+
+/// The same, of messages of one batch.
+#[test]
+fn g8_an_id_function_waits_for_who_heard_of_an_earlier_message_of_the_batch() {
+    let _watched = watched();
+    let bus = Bus::builder().workers(1..=1).build().unwrap();
+    let (state, topic) = (states(&bus), bus.topic("states").unwrap());
+    let heard: Arc<OnceLock<stasis_bus::Subscription>> = Arc::default();
+    let (listener, results) = (heard.clone(), Log::new());
+    let (noted, question) = (results.clone(), bus.message_type::<()>("question").unwrap());
+    let cache = Cache::builder(&bus)
+        .id_of(&state, move |state| {
+            if let Some(listener) = listener.get() {
+                noted.push(listener.publish_sync(question.message(()), None));
+            }
+            &state.0
+        })
+        .build()
+        .unwrap();
+    let caching = topic.caching(&cache).unwrap();
+    let handled = Log::new();
+    let noted = handled.clone();
+    let listener = caching.subscription("listener").start(move |_| noted.push(()));
+    heard.set(listener.unwrap()).unwrap();
+    eventually(|| handled.len() == 1 && bus.worker_stats().iter().all(|worker| worker.parks > 0));
+    topic.publish_batch((0..3).map(|number| state.message((format!("id {number}"), number))).collect());
+    assert_eq!(results.all(), [Ok(Handled::Yes); 3]);
+    drop((caching, heard));
+    end(&bus);
+}
+
+/// A clear that finds nothing to clear, because another thread is about to have cleared it, returns when the aggregate
+/// knows of it all the same.
+#[test]
+fn g4_the_second_of_two_clears_is_in_the_aggregate_when_it_returns() {
+    let _watched = watched();
+    let bus = Bus::new().unwrap();
+    let (state, topic) = (states(&bus), bus.topic("states").unwrap());
+    let (entered, gate, is_first) = (Gate::new(), Gate::new(), Arc::new(AtomicBool::new(true)));
+    let (inside, pass, made) = (entered.clone(), gate.clone(), state.clone());
+    let cache = Cache::builder(&bus).id_of(&state, id).aggregate(move |entry| {
+        if entry.local().is_none() && is_first.swap(false, Ordering::SeqCst) {
+            inside.open();
+            pass.pass();
+        }
+        let local = made.read(entry.local()?)?;
+        Some(made.build(local.clone()).aggregate().finish())
+    });
+    let cache = cache.build().unwrap();
+    let _caching = topic.caching(&cache).unwrap();
+    let alice = state.message(("alice".to_owned(), 1));
+    topic.publish(alice.clone());
+    assert!(cache.get_aggregate(&state, "alice").is_some());
+    thread::scope(|scope| {
+        scope.spawn(|| topic.publish(bus.clear(&alice)));
+        entered.pass();
+        assert!(cache.get(&state, "alice").is_none());
+        topic.publish(bus.clear(&alice));
+        let aggregate = cache.get_aggregate(&state, "alice");
+        gate.open();
+        assert!(aggregate.is_none(), "cleared, and still in the aggregate: {aggregate:?}");
+    });
+    end(&bus);
+}
