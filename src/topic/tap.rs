@@ -156,15 +156,27 @@ impl Walk<'_> {
         let Some(first) = taps.next() else { return 0 };
         let mut others: Vec<_> = taps.collect();
         if others.is_empty() {
-            return u32::from(first.keep(message, &[&first.output], errands));
+            return u32::from(self.keep_by(first, message, &[&first.output], errands));
         }
         others.insert(0, first);
         let mut kept = 0;
         while let Some(&first) = others.first() {
             let same = others.extract_if(.., |tap| tap.number == first.number);
             let outputs: Vec<_> = same.map(|tap| &tap.output).collect();
-            kept += u32::from(first.keep(message, &outputs, errands));
+            kept += u32::from(self.keep_by(first, message, &outputs, errands));
         }
         kept
+    }
+
+    /// An id function may wait for whoever was told by the cache before, or of the message before: he is woken first.
+    fn keep_by(
+        &self,
+        tap: &Tap,
+        message: &Message,
+        outputs: &[&Arc<TopicCore>],
+        errands: &mut Errands,
+    ) -> bool {
+        errands.flush(&self.topic.exchange);
+        tap.keep(message, outputs, errands)
     }
 }
