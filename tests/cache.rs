@@ -5,8 +5,8 @@ mod states;
 
 use common::{Log, OnDrop, on_drop, watched};
 use stasis_bus::{
-    AnyType, Bus, Cache, CacheError, CachingError, CachingTopic, Filter, Message, MessageType, Origin,
-    SubscriptionChange, Topic,
+    AnyType, Bus, Cache, CacheError, CachingError, CachingTopic, Filter, Formatters, Message, MessageType,
+    Origin, SubscriptionChange, Topic,
 };
 use states::*;
 use std::sync::Arc;
@@ -478,6 +478,12 @@ fn a_cache_of_updates_follows_another_cache() {
     let second = Cache::builder(&kept.bus).id_of(updates, |update| update.id()).build().unwrap();
     // Unasked, a caching topic does not hear updates.
     let unasked = kept.cached.topic().caching(&second).unwrap();
+    kept.publish("alice", 1);
+    assert!(second.is_empty());
+    drop(unasked);
+    // Nor if only a formatter was named that updates happen to have.
+    let json = Filter::all().accept_formatters(Formatters::JSON);
+    let unasked = kept.cached.topic().caching_with(&second, json).unwrap();
     kept.publish("alice", 1);
     assert!(second.is_empty());
     drop(unasked);

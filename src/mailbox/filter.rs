@@ -161,6 +161,11 @@ impl Filter {
         self.0.as_ref().is_some_and(|accept| !accept.any)
     }
 
+    /// Whether that type was named itself, and not only a formatter that it has.
+    pub(crate) fn names(&self, kind: &Kind) -> bool {
+        self.0.as_ref().is_some_and(|accept| accept.has_bit(kind))
+    }
+
     /// Whether it takes this message.
     #[inline]
     pub(crate) fn takes(&self, message: &Message) -> bool {
@@ -202,9 +207,15 @@ impl Filter {
 impl Accept {
     #[inline]
     fn accepts(&self, kind: &Kind) -> bool {
+        self.has_bit(kind)
+            || (!self.formatters.is_empty() && self.formatters.intersects(kind.formatters()))
+            || self.any
+    }
+
+    #[inline]
+    fn has_bit(&self, kind: &Kind) -> bool {
         let (word, bit) = (kind.id() as usize / 64, kind.id() % 64);
-        let by_type = self.bits.get(word).is_some_and(|bits| bits >> bit & 1 != 0);
-        by_type || (!self.formatters.is_empty() && self.formatters.intersects(kind.formatters())) || self.any
+        self.bits.get(word).is_some_and(|bits| bits >> bit & 1 != 0)
     }
 
     #[inline]

@@ -71,7 +71,7 @@ impl Tap {
         let own = &self.output.exchange.cached;
         let is = |other: &Arc<Kind>| std::ptr::eq(kind, &raw const **other);
         is(own.clears.kind())
-            || (self.filter.accepts(kind) && (self.filter.names_types() || !is(own.updates.kind())))
+            || (self.filter.accepts(kind) && (!is(own.updates.kind()) || self.filter.names(kind)))
     }
 
     pub(super) fn takes(&self, message: &Message) -> bool {
