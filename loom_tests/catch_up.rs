@@ -19,7 +19,7 @@ use loom::thread::spawn;
 fn held(consumer: Consumer) -> Mailbox {
     let limits =
         Limits { capacity: 2, overflow: Overflow::default(), marks: super::NO_MARKS, on_water_mark: None };
-    Mailbox::new(profile(), limits, consumer, Arc::new(Clock::manual())).with_prelude(kind())
+    Mailbox::new(profile(), limits, consumer, Arc::new(Clock::manual())).with_prelude(kind(), 1)
 }
 
 /// What its handler has, in order; 0 is the final message.

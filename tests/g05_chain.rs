@@ -330,3 +330,29 @@ fn g5_one_publish_through_several_caching_topics_is_one_update() {
     assert!(cache.clear(&kind, "bob"));
     assert_eq!(logs.each_ref().map(|(_, log)| log.len()), [4, 2, 4, 4]);
 }
+
+/// Two caches may have entries of the same type, id and origin. Who listens to both gets two chains, also where updates
+/// of one entry take the place of each other.
+#[test]
+fn g5_updates_of_two_caches_are_never_made_into_one() {
+    let _watched = watched();
+    let (bus, kind) = manual_states();
+    let caches = [cache(&bus, &kind), cache(&bus, &kind)];
+    let topic = |name| bus.topic(name).unwrap();
+    let (sources, all) = ([topic("one"), topic("two")], topic("all"));
+    let pairs = || sources.iter().zip(&caches);
+    let cached: Vec<_> = pairs().map(|(source, cache)| source.caching(cache).unwrap()).collect();
+    let _up: Vec<_> = cached.iter().map(|cached| cached.topic().forward_to(&all).unwrap()).collect();
+    let builder = all.subscription("slow").accept(bus.cache_updates());
+    let (_slow, log) = note(builder.overflow(Overflow::conflate_by_entry()), Dispatch::Pool);
+    for number in [1, 2] {
+        sources[0].publish(kind.message(state("alice", number)));
+        sources[1].publish(kind.message(state("alice", 10 * number)));
+    }
+    bus.run_until_idle();
+    let heard = log.all();
+    let steps: Vec<_> =
+        heard.iter().map(|message| step(&kind, bus.cache_updates().read(message).unwrap())).collect();
+    let due = [2, 20].map(|number| Step { old: None, new: Some(number) });
+    assert_eq!(steps, due);
+}

@@ -97,8 +97,8 @@ impl Job {
         };
         let heard = new.is_some() && cache.is_heard(&outputs);
         let update = heard.then(|| {
-            let update =
-                CacheUpdate::new(entry.id.clone(), entry.aggregate().cloned(), new.clone().flatten());
+            let (id, old) = (entry.id.clone(), entry.aggregate().cloned());
+            let update = CacheUpdate::new(cache.number, id, old, new.clone().flatten());
             update.into_message(&cache.exchange.cached.updates)
         });
         self.swap(entry, new, update, &outputs, errands)

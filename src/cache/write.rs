@@ -209,7 +209,7 @@ impl CacheCore {
 
     fn update(&self, change: &Change<'_>, seen: &mut Seen) -> Message {
         let id = seen.id.get_or_insert_with(|| change.id.into()).clone();
-        CacheUpdate::new(id, seen.old.clone(), change.next().cloned())
+        CacheUpdate::new(self.number, id, seen.old.clone(), change.next().cloned())
             .into_message(&self.exchange.cached.updates)
     }
 

@@ -26,14 +26,14 @@ enum Repr {
     Number(u64),
     Text(Arc<str>),
     Pair(Arc<(Key, Key)>),
-    Entry { kind: u32, origin: Option<Origin>, id: Arc<str> },
+    Entry { cache: u64, kind: u32, origin: Option<Origin>, id: Arc<str> },
 }
 
 impl Key {
-    /// That of an update's entry: its type, id and origin. Allocates nothing.
+    /// That of an update's entry: its cache, type, id and origin. Allocates nothing.
     pub(crate) fn of_update(update: &CacheUpdate) -> Self {
         let (kind, origin, id) = (update.type_id(), update.origin(), update.shared_id().clone());
-        Self(Repr::Entry { kind, origin, id })
+        Self(Repr::Entry { cache: update.cache(), kind, origin, id })
     }
 
     pub(super) fn is_entry(&self) -> bool {
@@ -77,7 +77,7 @@ impl fmt::Debug for Key {
             Repr::Number(number) => number.fmt(f),
             Repr::Text(text) => text.fmt(f),
             Repr::Pair(pair) => pair.fmt(f),
-            Repr::Entry { kind, origin, id } => (kind, id, origin).fmt(f),
+            Repr::Entry { cache, kind, origin, id } => (cache, kind, id, origin).fmt(f),
         }
     }
 }

@@ -183,8 +183,8 @@ impl Overflow {
 
     /// Only one update of each entry of a cache waits; other messages stand for themselves, and are not replaced.
     ///
-    /// In every mailbox that conflates, a [`CacheUpdate`](crate::CacheUpdate) is known by its entry (type, id and
-    /// origin), whatever the key function would say. What is handled in the place of several has the `old` of the first and
+    /// In every mailbox that conflates, a [`CacheUpdate`](crate::CacheUpdate) is known by its entry (cache, type, id
+    /// and origin), whatever the key function would say. What is handled in the place of several has the `old` of the first and
     /// the `new` of the last: so the updates that are handled form a chain for each entry, however slow the handler is.
     /// [`missed`](crate::Delivery::missed) tells how many went into it. An entry that came and went again meanwhile is told
     /// as an update with neither.

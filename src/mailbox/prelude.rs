@@ -49,6 +49,8 @@ impl Standing {
 /// The list, and what others may know of it.
 pub(crate) struct Prelude {
     updates: MessageType<CacheUpdate>,
+    /// Whose entries stand in it.
+    cache: u64,
     items: UnsafeCell<vec::IntoIter<Standing>>,
     total: AtomicU64,
     /// Not taken out yet.
@@ -56,9 +58,10 @@ pub(crate) struct Prelude {
 }
 
 impl Prelude {
-    fn new(updates: MessageType<CacheUpdate>) -> Self {
+    fn new(updates: MessageType<CacheUpdate>, cache: u64) -> Self {
         Self {
             updates,
+            cache,
             items: UnsafeCell::new(Vec::new().into_iter()),
             total: AtomicU64::new(0),
             left: AtomicU64::new(NOT_PLACED),
@@ -149,8 +152,8 @@ impl Prelude {
 
 impl Mailbox {
     /// Something will stand before the ring. Nobody else has the mailbox yet, and the caller has its turn from now on.
-    pub(crate) fn with_prelude(mut self, updates: MessageType<CacheUpdate>) -> Self {
-        self.prelude = Some(Box::new(Prelude::new(updates)));
+    pub(crate) fn with_prelude(mut self, updates: MessageType<CacheUpdate>, cache: u64) -> Self {
+        self.prelude = Some(Box::new(Prelude::new(updates, cache)));
         self.ring.hold();
         self
     }
@@ -248,7 +251,7 @@ impl Mailbox {
     pub(super) fn make(&self, standing: Standing) -> Message {
         match (standing, &self.prelude) {
             (Standing::Entry { id, state }, Some(prelude)) => {
-                let update = CacheUpdate::of_snapshot(id, state);
+                let update = CacheUpdate::of_snapshot(prelude.cache, id, state);
                 frames::enter(self.profile.bus, self.profile.id, || update.into_message(&prelude.updates))
             }
             (standing, _) => standing.into_state(),

@@ -24,6 +24,8 @@ pub struct CacheUpdate {
     pub old: Option<Message>,
     /// What is there now; `None`: it was cleared.
     pub new: Option<Message>,
+    /// The number of the cache: entries of two caches are never the same.
+    cache: u64,
     id: Arc<str>,
     is_snapshot: bool,
     /// A message of the entry, if there is neither an old nor a new one.
@@ -37,18 +39,18 @@ impl CacheUpdate {
     /// The number of the control type in every bus.
     pub(crate) const TYPE_ID: u32 = 1;
 
-    pub(crate) fn new(id: Arc<str>, old: Option<Message>, new: Option<Message>) -> Self {
-        Self { old, new, id, is_snapshot: false, passed: None }
+    pub(crate) fn new(cache: u64, id: Arc<str>, old: Option<Message>, new: Option<Message>) -> Self {
+        Self { old, new, cache, id, is_snapshot: false, passed: None }
     }
 
     /// What somebody who catches up is told of an entry that stands.
-    pub(crate) fn of_snapshot(id: Arc<str>, state: Message) -> Self {
-        Self { old: None, new: Some(state), id, is_snapshot: true, passed: None }
+    pub(crate) fn of_snapshot(cache: u64, id: Arc<str>, state: Message) -> Self {
+        Self { old: None, new: Some(state), cache, id, is_snapshot: true, passed: None }
     }
 
     /// In the place of `first`, `last` and those in between, all of one entry: a link of the same chain.
     pub(crate) fn conflated(first: &Self, last: &Self) -> Self {
-        let mut update = Self::new(last.id.clone(), first.old.clone(), last.new.clone());
+        let mut update = Self::new(last.cache, last.id.clone(), first.old.clone(), last.new.clone());
         if update.state().is_none() {
             update.passed = last.state().cloned();
         }
@@ -70,6 +72,10 @@ impl CacheUpdate {
     /// The id of the entry, as the cache's id function gave it.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    pub(crate) fn cache(&self) -> u64 {
+        self.cache
     }
 
     pub(crate) fn shared_id(&self) -> &Arc<str> {

@@ -171,7 +171,7 @@ mod tests {
         }
 
         fn update(&self, state: Message) {
-            let update = CacheUpdate::new("id".into(), None, Some(state));
+            let update = CacheUpdate::new(0, "id".into(), None, Some(state));
             self.topic.publish(update.into_message(self.bus.cache_updates()));
         }
 

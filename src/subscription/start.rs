@@ -170,8 +170,11 @@ impl SubscriptionBuilder<'_> {
             on_water_mark: self.on_water_mark.take(),
         };
         let mailbox = Mailbox::new(profile, limits, consumer, clock);
-        match self.source {
-            Some(_) => mailbox.with_prelude(self.topic.core().exchange.cached.updates.clone()),
+        match &self.source {
+            Some(source) => {
+                let updates = self.topic.core().exchange.cached.updates.clone();
+                mailbox.with_prelude(updates, source.number())
+            }
             None => mailbox,
         }
     }
