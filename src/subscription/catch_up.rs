@@ -78,3 +78,74 @@ impl Drop for Held<'_> {
         }
     }
 }
+
+#[cfg(all(test, not(bus_loom)))]
+mod tests {
+    use super::*;
+    use crate::mailbox::Filter;
+    use crate::sync::atomic::{AtomicUsize, Ordering};
+    use crate::sync::thread;
+    use crate::{Bus, EndReason};
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Duration;
+
+    /// A look at it takes as long as one likes.
+    struct Slow {
+        looked_at: Mutex<Sender<()>>,
+        go_on: Mutex<Receiver<()>>,
+    }
+
+    impl Source for Slow {
+        fn number(&self) -> u64 {
+            crate::ids::next()
+        }
+
+        fn shards(&self) -> usize {
+            1
+        }
+
+        fn capture(&self, _: usize, _: &Filter, mark: &dyn Fn(), _: &mut Vec<Standing>) {
+            mark();
+            self.looked_at.lock().unwrap().send(()).unwrap();
+            self.go_on.lock().unwrap().recv().unwrap();
+        }
+    }
+
+    /// The workers are gone when it comes to its end.
+    #[test]
+    fn g11_who_catches_up_until_after_the_end_of_the_bus_comes_to_its_end() {
+        for dispatch in [Dispatch::Serial, Dispatch::Pool, Dispatch::Dedicated] {
+            let bus = Bus::builder().workers(1..=1).build().unwrap();
+            let topic = bus.topic("updates").unwrap();
+            let _other = topic.subscribe("starts the workers", |_| {}).unwrap();
+            let ((looked_at, begun), (go, go_on)) = (channel(), channel());
+            let source = Slow { looked_at: Mutex::new(looked_at), go_on: Mutex::new(go_on) };
+            let finals = Arc::new(AtomicUsize::new(0));
+            let (counted, captured) = (finals.clone(), Arc::new(()));
+            let alive = Arc::downgrade(&captured);
+            let subscriber = std::thread::spawn(move || {
+                let builder = topic.subscription("late").dispatch(dispatch).catching_up(Arc::new(source));
+                let subscription = builder.start(move |delivery| {
+                    let _ = &captured;
+                    let is_final = delivery.end() == Some(EndReason::ShutDown);
+                    counted.fetch_add(usize::from(is_final), Ordering::Relaxed);
+                });
+                subscription.unwrap().join_timeout(Duration::from_secs(10))
+            });
+            begun.recv().unwrap();
+            let report = bus.shutdown(Duration::ZERO).unwrap();
+            assert!(report.stragglers.iter().any(|late| late.name == "late" && !late.ended), "{report}");
+            go.send(()).unwrap();
+            assert_eq!(subscriber.join().unwrap(), Ok(()), "{dispatch:?}");
+            assert_eq!(finals.load(Ordering::Relaxed), 1);
+            // A thread of its own lets go a moment later.
+            for _ in 0..1_000 {
+                if alive.strong_count() > 0 {
+                    thread::sleep(Duration::from_millis(1));
+                }
+            }
+            assert_eq!(alive.strong_count(), 0);
+        }
+    }
+}

@@ -276,10 +276,11 @@ impl SubscriptionBuilder<'_> {
         mailbox.tell_crossings();
     }
 
-    /// The bus ended meanwhile, and may not have seen this one.
+    /// The bus ended meanwhile, and may not have seen this one; or it has, and did not wait for one that catches up.
     fn came_too_late(&self, member: &Member) {
         let exchange = &self.topic.core().exchange;
-        if exchange.is_over() && member.end(EndReason::ShutDown) {
+        if exchange.is_over() {
+            let _ = member.end(EndReason::ShutDown);
             // The workers may have left: then nobody else brings it to its end.
             exchange.pool.run_until_idle();
         }
