@@ -65,7 +65,9 @@ pub(super) struct Count {
 impl Count {
     pub(super) fn add(&mut self, more: usize) {
         self.number += more;
-        self.counts[self.stripe].fetch_add(more, Relaxed);
+        // ORDERING(map.pending): SeqCst; pairs with the load in `pending`: who then finds the alarm set is counted by its
+        // work (see `timer.seen`).
+        self.counts[self.stripe].fetch_add(more, SeqCst);
     }
 
     /// The same count, which then stands for nothing here.
@@ -121,7 +123,8 @@ impl Domain {
 
     /// What was retired and is not dropped yet: entries, and tables that were outgrown. Exact when nobody writes.
     pub(crate) fn pending(&self) -> usize {
-        self.counts.iter().map(|count| count.load(Relaxed)).sum()
+        // ORDERING(map.pending): SeqCst; pairs with `Count::add`.
+        self.counts.iter().map(|count| count.load(SeqCst)).sum()
     }
 
     /// How long the oldest of what waits has been held by a guard: somebody is pinned for at least as long.

@@ -87,7 +87,7 @@ impl Sweeper {
         });
         let left = self.domain.pending();
         self.help_from.store(HELP_FROM.max(2 * left), Ordering::Relaxed);
-        match left < before {
+        match left == 0 || left < before {
             true => self.in_vain.store(0, Ordering::Relaxed),
             false => _ = self.in_vain.fetch_add(1, Ordering::Relaxed),
         }
@@ -230,6 +230,28 @@ mod tests {
         bus.run_until_idle();
         assert_eq!(count.load(Ordering::Relaxed), 0);
         assert_eq!(bus.run_until_idle(), 0);
+    }
+
+    /// What is retired after a sweep has counted what is left, and before it is done, is swept by another one.
+    #[test]
+    fn g11_what_is_retired_while_the_sweep_ends_is_swept_again() {
+        struct Late(Arc<crate::topic::exchange::Exchange>);
+        impl Drop for Late {
+            fn drop(&mut self) {
+                self.0.tidy();
+            }
+        }
+        let bus = Bus::builder().manual().build().unwrap();
+        let exchange = bus.exchange();
+        let map = Map::new(exchange.domain().clone());
+        let hash = map.hash_of(&1);
+        map.lock_for(hash).insert(hash, 1, Late(exchange.clone()));
+        map.lock_for(hash).remove(hash, &1);
+        exchange.tidy();
+        bus.run_until_idle();
+        let sweeper = exchange.sweeper.get().unwrap();
+        assert_eq!(sweeper.domain.pending(), 0);
+        assert!(sweeper.alarm.get().unwrap().is_set(), "said while it was under way");
     }
 
     #[test]
