@@ -76,6 +76,13 @@ impl Sweeper {
         }
     }
 
+    /// Drops what can be dropped, here. True: there is less than before.
+    fn sweeps_some(&self) -> bool {
+        let before = self.domain.pending();
+        self.sweep();
+        self.domain.pending() < before
+    }
+
     /// Drops what can be dropped, here. True: nothing is left.
     fn sweep(&self) -> bool {
         let before = self.domain.pending();
@@ -121,12 +128,16 @@ impl Exchange {
 
     /// Manual mode: everything that is ready or due, and what waits to be dropped. Returns how many runs that took.
     pub(crate) fn run_until_idle(&self) -> usize {
-        if let Some(sweeper) = self.sweeper.get().filter(|sweeper| sweeper.domain.pending() > 0)
-            && let Some(alarm) = sweeper.alarm.get()
-        {
-            alarm.set(0);
+        let mut runs = 0;
+        loop {
+            runs += self.pool.run_until_idle();
+            let sweeper = self.sweeper.get().filter(|sweeper| sweeper.domain.pending() > 0);
+            // What a pin holds up is not waited for.
+            if !sweeper.is_some_and(|sweeper| sweeper.sweeps_some()) {
+                return runs;
+            }
+            runs += 1;
         }
-        self.pool.run_until_idle()
     }
 
     /// The end of the bus: drops everything that was retired, but what a user's pin holds for longer.
@@ -230,6 +241,34 @@ mod tests {
         bus.run_until_idle();
         assert_eq!(count.load(Ordering::Relaxed), 0);
         assert_eq!(bus.run_until_idle(), 0);
+    }
+
+    #[test]
+    fn g11_manual_mode_drops_also_what_handlers_retire_and_ends_under_a_pin() {
+        let bus = Bus::builder().manual().build().unwrap();
+        let exchange = bus.exchange();
+        let (count, kind) = (Arc::new(AtomicUsize::new(0)), bus.message_type::<()>("go").unwrap());
+        let map: Arc<Map<u64, Alive>> = Arc::new(Map::new(exchange.domain().clone()));
+        let hash = map.hash_of(&1);
+        map.lock_for(hash).insert(hash, 1, Alive::born(&count));
+        let (its, at) = (map.clone(), exchange.clone());
+        let topic = bus.topic("go").unwrap();
+        let _remover = topic.subscription("remover").accept(&kind).start(move |_| {
+            its.lock_for(hash).remove(hash, &1);
+            at.tidy();
+        });
+        topic.publish(kind.message(()));
+        bus.run_until_idle();
+        assert_eq!(count.load(Ordering::Relaxed), 0, "retired by a handler in that very call");
+
+        map.lock_for(hash).insert(hash, 1, Alive::born(&count));
+        let pinned = map.pin();
+        topic.publish(kind.message(()));
+        let runs = (0..10).take_while(|_| bus.run_until_idle() > 0).count();
+        assert!(runs < 10, "there is nothing that it could do");
+        drop(pinned);
+        bus.run_until_idle();
+        assert_eq!(count.load(Ordering::Relaxed), 0);
     }
 
     /// What is retired after a sweep has counted what is left, and before it is done, is swept by another one.
