@@ -101,14 +101,14 @@ impl Job {
             let update = CacheUpdate::new(cache.number, id, old, new.clone().flatten());
             update.into_message(&cache.exchange.cached.updates)
         });
-        self.swap(entry, new, update, &outputs, errands)
+        self.swap(entry, new.as_ref(), update, &outputs, errands)
     }
 
-    /// The part under the shard's lock: bus code only.
+    /// The part under the shard's lock: bus code only. What it does not store it leaves to its caller to drop.
     fn swap(
         &self,
         entry: &Entry,
-        new: Option<Option<Message>>,
+        new: Option<&Option<Message>>,
         update: Option<Message>,
         outputs: &[&Arc<TopicCore>],
         errands: &mut Errands,
@@ -144,7 +144,7 @@ impl Job {
         if let Some(update) = update {
             cache.tell(update, hash, outputs, errands);
         }
-        Some(new)
+        Some(new.clone())
     }
 
     /// Tells the user of the new aggregate, once for each caching topic that was written through.
