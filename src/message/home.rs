@@ -199,8 +199,10 @@ impl Shelves {
 
     /// The tray for `kind`; what stood there of another type is handed out to be disposed of.
     #[inline]
-    fn of(&mut self, kind: *const Kind) -> (&mut Option<Box<Tray>>, Option<Box<Tray>>) {
-        let shelf = &mut self.0[(kind.addr() >> 6) % KINDS_MAX];
+    fn of(&mut self, kind: &Kind) -> (&mut Option<Box<Tray>>, Option<Box<Tray>>) {
+        // Addresses are not the same each time that a model runs.
+        let number = if cfg!(bus_loom) { kind.id() as usize } else { ptr::from_ref(kind).addr() >> 6 };
+        let shelf = &mut self.0[number % KINDS_MAX];
         let other = if ptr::eq(shelf.kind, kind) { None } else { shelf.tray.take() };
         shelf.kind = kind;
         (&mut shelf.tray, other)
