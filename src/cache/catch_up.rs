@@ -43,7 +43,8 @@ impl Source for View {
     }
 
     /// Under the lock only addresses are copied: an entry, its id and its message are three cache misses that the shard's
-    /// writers would wait for.
+    /// writers would wait for. Measured beside other work on two processors, 200,000 entries, 3,100 a shard: 0.09 ms under
+    /// the lock; with the references, 4 ms.
     fn capture(&self, shard: usize, filter: &Filter, mark: &dyn Fn(), into: &mut Vec<Standing>) {
         let pinned = self.cache.map.pin();
         let found = {
@@ -89,7 +90,7 @@ impl Cache {
     /// **What ends.** If it ends while the snapshot is delivered, all of that still comes, then what is queued, then the
     /// final message. A shutdown at its deadline, and dropping a stream, throw it away with the queue, counted.
     ///
-    /// **What it costs.** The finishing call looks at every entry: some 100 ns each, of which writers of one shard (a 64th
+    /// **What it costs.** The finishing call looks at every entry: some 150 ns each, of which writers of one shard (a 64th
     /// of the entries) wait for a few; 24 bytes each are kept until the handler has it, and an update is made of each just
     /// before. A worker takes it in turns of 64 messages like any other queue. `depth` counts it.
     ///
