@@ -349,3 +349,25 @@ fn g12_while_hundreds_of_thousands_change() {
     }
     end(&bus);
 }
+
+/// A panic in the snapshot that ends the subscription: the rest still comes, then the final message says why.
+#[test]
+fn g9_a_panic_in_the_snapshot_may_end_it() {
+    let _watched = watched();
+    for mode in [Dispatch::Inline, Dispatch::Pool, Dispatch::Dedicated] {
+        let (bus, kind) = states();
+        let cache = filled(&bus, &kind, 100);
+        let log = Log::new();
+        let noted = log.clone();
+        let builder = cache.snapshot_subscription("late").on_panic(stasis_bus::OnPanic::Disconnect);
+        let listener = listen(builder, mode, move |heard| {
+            noted.push((heard.seq, heard.end));
+            assert!(heard.seq != 10, "{ON_PURPOSE}");
+        });
+        listener.join().unwrap();
+        let heard = log.all();
+        assert_eq!(heard.last(), Some(&(102, Some(EndReason::Disconnected))), "{mode}");
+        assert_eq!(heard.len(), 103);
+        end(&bus);
+    }
+}
