@@ -551,6 +551,42 @@ fn g8_observers_may_do_anything() {
     inner.lock().unwrap().take();
 }
 
+/// It may also wait for what hears of all states: its call is no part of any publish.
+#[test]
+fn g10_observers_may_end_and_join_subscriptions() {
+    let _watched = watched();
+    let (_bus, _kind, manager) = devices();
+    for mode in HANDLER_MODES {
+        let all = Mutex::new(Some(listen(manager.all_topic().subscription("all"), mode, |_| {})));
+        let joined = Log::new();
+        let noted = joined.clone();
+        let then = move |_: &StateView<'_>| {
+            if let Some(all) = all.lock().unwrap().take() {
+                all.unsubscribe();
+                noted.push(all.join());
+            }
+        };
+        let observation = manager.add_observer(noting(&Log::new(), then));
+        drop(manager.subscriber("alice").unwrap());
+        assert_eq!(joined.all(), [Ok(())], "{mode}");
+        drop(observation);
+    }
+}
+
+#[test]
+fn publishes_are_counted_as_a_topics_are() {
+    let _watched = watched();
+    let (_bus, kind, manager) = devices();
+    let publisher = manager.publisher("alice").unwrap();
+    publisher.publish(kind.message(1));
+    let stats = publisher.topic().stats();
+    assert_eq!((stats.published, stats.unrouted, stats.forwards), (1, 1, 1));
+    let _all = manager.all_topic().subscription("all").accept(&kind).inline(|_| {}).unwrap();
+    assert_eq!(publisher.publish(kind.message(2)).accepted, 1);
+    assert_eq!((publisher.topic().stats().published, publisher.topic().stats().unrouted), (2, 1));
+    assert_eq!(manager.all_topic().stats().arrived, 2);
+}
+
 #[test]
 fn g8_visits_hold_no_lock_and_stop_when_told() {
     let _watched = watched();

@@ -20,6 +20,8 @@ struct Slot {
 
 /// What the handles of a manager share.
 pub(super) struct Core {
+    /// Unique in the process: what the calls of its observers are marked with.
+    pub(super) number: u64,
     pub(super) topic: Topic,
     /// What the names of its states' topics begin with.
     prefix: Box<str>,
@@ -32,6 +34,7 @@ impl Core {
     pub(super) fn new(topic: &Topic) -> Self {
         let prefix = topic.name().replace('%', "%25").replace('/', "%2F") + "/";
         Self {
+            number: crate::ids::next(),
             topic: topic.clone(),
             prefix: prefix.into(),
             shards: (0..SHARDS).map(|_| Mutex::new(Shard::new())).collect(),

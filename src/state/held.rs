@@ -91,7 +91,11 @@ impl State {
 
     /// Does what storing left to be done. No lock is held.
     pub(super) fn settle(&self, errands: Errands, mut report: Report) -> Report {
-        report.add(&errands.finish(&self.topic.core().exchange));
+        let topic = self.topic.core();
+        report.add(&errands.finish(&topic.exchange));
+        if !report.reached() {
+            topic.unrouted.fetch_add(1, Ordering::Relaxed);
+        }
         report
     }
 }

@@ -69,7 +69,8 @@ use std::ops::ControlFlow;
 /// publishes where one returned before the other began.) When a publish has returned, every read shows its message or a
 /// later one.
 ///
-/// Each state has the topic `<manager>/<id>`, forwarded to the manager's own. Publish through the manager: what is
+/// Each state has the topic `<manager>/<id>`, forwarded to the manager's own (as a member of that topic's
+/// [pool](crate::TopicPool)). Publish through the manager: what is
 /// published directly on such a topic is delivered and not stored. Ids may contain slashes; in the topics of a manager
 /// whose own name does, that name stands with `%2F` for `/` and `%25` for `%`, so that no two states share a topic.
 ///

@@ -76,7 +76,7 @@ impl Observers {
         let exchange = &topic.exchange;
         for observer in &*list {
             let Some(call) = &observer.call.0 else { continue };
-            frames::enter(exchange.id, topic.id, || {
+            frames::enter(exchange.id, hold.core.number, || {
                 exchange.fence.run(&topic.name, PanicPlace::Observer, || tell(&**call, &view))
             });
         }

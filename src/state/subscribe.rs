@@ -80,7 +80,8 @@ impl StateSubscription {
         &self.subscriber
     }
 
-    /// The subscription itself: its figures, its filter, its end.
+    /// The subscription itself: its figures, its filter, its end. What its
+    /// [`publish_sync`](Subscription::publish_sync) publishes is delivered on the state's topic, and not stored.
     pub fn handle(&self) -> &Subscription {
         &self.subscription
     }

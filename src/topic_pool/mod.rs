@@ -35,7 +35,7 @@ use std::fmt;
 /// with the pool's name and a slash is the topic's; any other is a member's own, also one that merely begins with the
 /// pool's name. Names are case-sensitive.
 ///
-/// Cost: what the topic costs, about 480 bytes for a member that nobody subscribes to (a test prints it), and nothing for
+/// Cost: what the topic costs, about half a kilobyte for a member that nobody subscribes to (a test prints it), and nothing for
 /// the pool. (The idea, and the names, are those of Stasis.)
 ///
 /// ```
