@@ -189,6 +189,28 @@ fn dropping_a_single_takes_its_wires_away_and_leaves_its_entries() {
 }
 
 #[test]
+fn g11_a_detached_single_stays_to_the_end_of_the_bus_and_no_longer() {
+    let _watched = watched();
+    let (bus, census) = (Bus::new().unwrap(), Census::new());
+    let kind = bus.message_type::<Alive>("value").unwrap();
+    let read = kind.clone();
+    let cache = Cache::builder(&bus).id(move |message| read.read(message).map(|_| "x".into()));
+    let all = CachePattern::new(&bus, "all", cache).unwrap();
+    let (single, cache) = (all.single("one").unwrap(), all.cache().clone());
+    let topic = single.topic().clone();
+    single.detach();
+    all.single("two").unwrap().unsubscribe();
+    drop(all);
+    topic.publish(kind.message(census.born()));
+    assert_eq!((cache.len(), census.alive()), (1, 1));
+    drop((topic, cache));
+    assert!(bus.find_topic("all").is_some() && census.alive() == 1);
+    end(&bus);
+    drop((bus, kind));
+    eventually(|| census.alive() == 0);
+}
+
+#[test]
 fn singles_keep_what_their_filter_wants() {
     let _watched = watched();
     let world = World::new();

@@ -55,7 +55,7 @@ struct All {
 
 /// One object of a [`CachePattern`]: its topic, and that of its updates. Dropping it takes its forwards and the keeping
 /// away; what is in the cache stays there until it is cleared.
-#[must_use = "dropping it ends the keeping"]
+#[must_use = "dropping it ends the keeping; call detach() to keep it"]
 pub struct CacheSingle {
     // Dropped in this order: a message that is published meanwhile may be kept and not told, but never told and not kept.
     to_all: Option<Forward>,
@@ -174,6 +174,15 @@ impl CacheSingle {
     /// Whether its messages do not go on to the topics of all.
     pub fn is_sink(&self) -> bool {
         self.to_all.is_none()
+    }
+
+    /// Takes its forwards and the keeping away, as dropping does.
+    pub fn unsubscribe(self) {}
+
+    /// Keeps it, and the pattern, for the life of the bus.
+    pub fn detach(self) {
+        let exchange = self.topic.core().exchange.clone();
+        exchange.keep_until_end(Box::new(self));
     }
 }
 

@@ -9,7 +9,7 @@ use crate::topic::Topic;
 use std::fmt;
 
 /// Holds one state and sees its last message; leaves when dropped, which observers are told of.
-#[must_use = "dropping it lets go of the state"]
+#[must_use = "dropping it lets go of the state; call detach() to hold it for the life of the bus"]
 pub struct StateSubscriber {
     hold: Hold,
 }
@@ -40,6 +40,12 @@ impl StateSubscriber {
     pub fn last(&self) -> Option<Message> {
         self.hold.state.last()
     }
+
+    /// Holds the state, and so its manager, for the life of the bus.
+    pub fn detach(self) {
+        let exchange = self.topic().core().exchange.clone();
+        exchange.keep_until_end(Box::new(self));
+    }
 }
 
 impl Drop for StateSubscriber {
@@ -57,7 +63,7 @@ impl fmt::Debug for StateSubscriber {
 }
 
 /// A subscription on one state's topic, which holds the state; ends when dropped.
-#[must_use = "dropping it ends the subscription and lets go of the state"]
+#[must_use = "dropping it ends the subscription and lets go of the state; call detach() to keep both"]
 pub struct StateSubscription {
     // In this order: it ends before observers are told that the subscriber leaves.
     subscription: Subscription,
@@ -84,6 +90,12 @@ impl StateSubscription {
     /// [`publish_sync`](Subscription::publish_sync) publishes is delivered on the state's topic, and not stored.
     pub fn handle(&self) -> &Subscription {
         &self.subscription
+    }
+
+    /// Keeps the subscription, and holds the state, for the life of the bus.
+    pub fn detach(self) {
+        self.subscription.detach();
+        self.subscriber.detach();
     }
 
     /// Ends the subscription and waits for its end, and then lets go of the state.
