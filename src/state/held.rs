@@ -117,8 +117,8 @@ impl Source for State {
     fn capture(&self, _: usize, filter: &Filter, mark: &dyn Fn(), into: &mut Vec<Standing>) {
         let held = self.held.lock();
         mark();
-        let last = held.last.clone();
-        drop(held);
-        into.extend(last.filter(|last| filter.accepts(last.kind())).map(Standing::Message));
+        // What it does not want is not taken: dropping it here could be the last drop.
+        let wanted = held.last.as_ref().filter(|last| filter.accepts(last.kind()));
+        into.extend(wanted.cloned().map(Standing::Message));
     }
 }
