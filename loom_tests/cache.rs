@@ -90,7 +90,7 @@ static OURS_LAST: Witness = Witness::new();
 
 #[test]
 fn updates_come_in_the_order_of_the_swaps() {
-    explore(2, || {
+    explore(1, || {
         let model = Model::new(false);
         let (_told, seen) = model.told(Dispatch::Pool, |_| {});
         let other = model.publisher(1);
@@ -117,7 +117,7 @@ static NESTED_LAST: Witness = Witness::new();
 /// A Serial handler publishes the same key while another thread does.
 #[test]
 fn updates_come_in_order_though_a_handler_publishes() {
-    explore(2, || {
+    explore(1, || {
         let model = Model::new(false);
         let (topic, kind) = (model.topic.clone(), model.kind.clone());
         let (_told, seen) = model.told(Dispatch::Serial, move |update| {
@@ -144,7 +144,7 @@ static TOLD_BEFORE_IT_RETURNED: Witness = Witness::new();
 /// Whoever is told of an update finds it in the cache, though its publish has not returned.
 #[test]
 fn what_is_told_is_found() {
-    explore(2, || {
+    explore(1, || {
         let model = Model::new(false);
         let (cache, kind) = (model.cache.clone(), model.kind.clone());
         let (_told, seen) = model.told(Dispatch::Pool, move |update| {
@@ -171,7 +171,7 @@ static COMPUTED_BY_THEM: Witness = Witness::new();
 /// computed earlier takes the place of a later one.
 #[test]
 fn aggregates_do_not_go_stale() {
-    explore(2, || {
+    explore(1, || {
         let model = Model::new(true);
         let aggregate = {
             let (cache, kind) = (model.cache.clone(), model.kind.clone());
