@@ -14,7 +14,7 @@ use std::fmt;
 /// ([`accept_update_of`](Self::accept_update_of)), with certain ids ([`id_prefix`](Self::id_prefix)), of certain nodes
 /// ([`update_origin`](Self::update_origin)). An update must pass by its own type and by each of the three that was said.
 /// Other messages, and [`SnapshotEnd`](crate::SnapshotEnd) among them, pass by their type alone; a subscription with a
-/// snapshot always gets the end of it, as its first message and its last, whatever the filter.
+/// snapshot always gets the end of it, whatever the filter.
 ///
 /// ```
 /// use stasis_bus::{Bus, Filter, Formatters};
