@@ -49,10 +49,10 @@ pub struct SubscriptionStats {
     pub dispatch: &'static str,
     /// Messages accepted into its mailbox (inline: handler calls).
     pub accepted: u64,
-    /// Messages waiting now. Up to 16 more (of a batch handler: up to its
+    /// Messages waiting now, with what is left of a snapshot. Up to 16 more (of a batch handler: up to its
     /// `batch_max`) may have been taken out for the handler that is running.
     pub depth: u64,
-    /// The most that were seen waiting.
+    /// The most that were seen waiting, a snapshot not counted.
     pub high_water: u64,
     /// Messages it may hold before its policy decides; 0 for an inline subscription.
     pub capacity: u64,

@@ -88,7 +88,7 @@ impl SubscriptionBuilder<'_> {
     /// Subscribes with a handler that publishers call themselves, inside `publish`. Calls may overlap.
     ///
     /// The cheapest dispatch, and the one that every publisher pays for: keep the handler short. Capacity and overflow
-    /// do not apply. Its final message comes from the unsubscribing thread, or from the last publish that was under
+    /// do not apply. (With a [snapshot](crate::Cache::snapshot_subscription) it is taken as Serial, and they do.) Its final message comes from the unsubscribing thread, or from the last publish that was under
     /// way; until then such a publish may still call it.
     ///
     /// # Errors
