@@ -44,6 +44,11 @@ impl SubscriptionBuilder<'_> {
         if source.ends() && (!self.is_typed || self.filter.accepts(ends.kind())) {
             held.items.push(Standing::Message(ends.message(SnapshotEnd::new(entries))));
         }
+        drop(held);
+        if core.exchange.is_over() {
+            // The bus ended meanwhile, and its workers may have left: then nobody else brings this one to its end.
+            core.exchange.pool.run_until_idle();
+        }
     }
 }
 
