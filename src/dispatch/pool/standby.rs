@@ -3,13 +3,16 @@
 use super::{Crew, Pool};
 use crate::dispatch::run_queue::Standby;
 use crate::dispatch::threads::ThreadKind;
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{Ordering, fence};
 use crate::sync::{Arc, Parker};
 use std::time::Duration;
 
 impl Pool {
     /// If there is none, and the pool may still grow or has alarms.
     pub(super) fn start_standby(self: &Arc<Self>, crew: &mut Crew) {
+        // ORDERING(run_queue.sleep): SeqCst fence; pairs with the one in `RunQueue::standby`: who sets the first alarm sees
+        // the state before this, that there is none, and comes here; or its `is_used` is seen.
+        fence(Ordering::SeqCst);
         let full = crew.seats.count_ones() as usize >= self.config.workers_max;
         // ORDERING(pool.stop): the crew's lock orders this against `stop`.
         let stopping = self.stopping.load(Ordering::Relaxed);
