@@ -122,3 +122,28 @@ fn g4_the_second_of_two_clears_is_in_the_aggregate_when_it_returns() {
     });
     end(&bus);
 }
+
+/// A pin held what was retired up until the bus was over. The values hold the bus's own topics, and so what they wait in.
+#[test]
+fn g11_what_a_pin_held_up_beyond_the_end_goes_with_the_pin() {
+    let _watched = watched();
+    let census = common::Census::new();
+    let bus = Bus::new().unwrap();
+    let kind = bus.message_type::<(String, stasis_bus::Topic, common::Alive)>("with topic").unwrap();
+    let cache = Cache::builder(&bus).id_of(&kind, |(id, ..)| id).build().unwrap();
+    let topic = bus.topic("states").unwrap();
+    let cached = topic.caching(&cache).unwrap();
+    for id in ["alice", "bob"] {
+        topic.publish(kind.message((id.to_owned(), topic.clone(), census.born())));
+    }
+    let pin = cache.pin();
+    assert!(pin.get(&kind, "alice").is_some());
+    assert!(cache.clear(&kind, "alice"));
+    end(&bus);
+    assert_eq!(census.alive(), 2, "one stands, one is pinned");
+    drop(pin);
+    assert_eq!(census.alive(), 1, "one stands");
+    drop((cached, topic, kind, bus));
+    drop(cache);
+    assert_eq!(census.alive(), 0);
+}

@@ -16,6 +16,25 @@ use std::fmt;
 pub struct CachePin<'a> {
     pub(super) core: &'a CacheCore,
     pub(super) map: Pinned<'a, EntryKey, Entry, Hashing>,
+    // Dropped after the guard above it.
+    _after: AfterPin<'a>,
+}
+
+/// The end of a pin that the end of the bus did not wait for: nobody else comes for what it has held up.
+struct AfterPin<'a>(&'a CacheCore);
+
+impl Drop for AfterPin<'_> {
+    fn drop(&mut self) {
+        if self.0.exchange.is_over() {
+            self.0.exchange.tidy();
+        }
+    }
+}
+
+impl<'a> CachePin<'a> {
+    pub(super) fn of(core: &'a CacheCore) -> Self {
+        Self { core, map: core.map.pin(), _after: AfterPin(core) }
+    }
 }
 
 impl CachePin<'_> {

@@ -144,6 +144,6 @@ impl Cache {
     /// # Ok::<(), stasis_bus::Error>(())
     /// ```
     pub fn pin(&self) -> CachePin<'_> {
-        CachePin { core: &self.0, map: self.0.map.pin() }
+        CachePin::of(&self.0)
     }
 }

@@ -9,7 +9,7 @@
 //! | readers hold it up | the same, less and less often |
 //! | the workers do not come, and more than [`HELP_FROM`] wait | who retires |
 //! | manual mode | `run_until_idle` |
-//! | the end of the bus | whoever ends it, at the very end; after it, who retires |
+//! | the end of the bus | whoever ends it, at the very end; after it, who retires, and who ends a pin |
 //!
 //! So a quiet bus holds no dead value, but for those that a user's pin holds. The last handle of the bus and its caches
 //! drops what is left.
