@@ -165,7 +165,11 @@ impl CacheCore {
                     self.bound(|| change.key().to_owned(), time, is_new, errands);
                     (Outcome::Changed, Some(version))
                 }
-                Step::Left(version) => (Outcome::Unchanged, version),
+                Step::Left(version) => {
+                    // Its time begins anew: the alarm's work may have met it when it was up, and leave it standing.
+                    self.bound(|| change.key().to_owned(), time, false, errands);
+                    (Outcome::Unchanged, version)
+                }
             };
             self.count(change, outcome, &seen);
             if let Some(version) = version {
