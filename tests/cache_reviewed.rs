@@ -147,3 +147,34 @@ fn g11_what_a_pin_held_up_beyond_the_end_goes_with_the_pin() {
     drop(cache);
     assert_eq!(census.alive(), 0);
 }
+
+/// What a snapshot brings has not come by the topic: it does not make up for what the filter keeps away.
+#[test]
+fn figures_of_who_catches_up_say_what_was_filtered() {
+    let _watched = watched();
+    let bus = Bus::builder().manual().build().unwrap();
+    let (state, topic) = (states(&bus), bus.topic("states").unwrap());
+    let cache = Cache::builder(&bus).id_of(&state, id).build().unwrap();
+    let cached = topic.caching(&cache).unwrap();
+    let publish = |who: &str, n: u64| topic.publish(state.message((format!("{who}-{n}"), n)));
+    (0..10).for_each(|n| _ = publish("a", n));
+    for wants_changes in [false, true] {
+        let mut builder = cached.snapshot_subscription("late").accept_update_of(&state).id_prefix("a-");
+        if wants_changes {
+            builder = builder.accept(bus.subscription_changes());
+        }
+        let late = builder.start(|_| {}).unwrap();
+        let before = late.stats();
+        // Its own Subscribe is delivered, or filtered.
+        assert_eq!(before.filtered, u64::from(!wants_changes), "{before}");
+        (0..5).for_each(|n| _ = publish("b", 100 + n));
+        (0..3).for_each(|n| _ = publish("a", 100 + n));
+        let after = late.stats();
+        assert_eq!(after.accepted, before.accepted + 3);
+        assert_eq!(after.filtered, before.filtered + 5, "{after}");
+        bus.run_until_idle();
+        assert_eq!(late.stats().filtered, after.filtered);
+        assert_eq!((0..13).filter(|n| cache.clear(&state, &format!("a-{}", 100 + n))).count(), 3);
+        assert_eq!((0..5).filter(|n| cache.clear(&state, &format!("b-{}", 100 + n))).count(), 5);
+    }
+}

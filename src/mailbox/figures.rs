@@ -77,9 +77,10 @@ impl Mailbox {
         }
     }
 
-    /// Messages that never got in, although they were meant for it.
-    pub(crate) fn turned_away(&self, lost: &Lost) -> u64 {
-        lost.refused + lost.timed_out + lost.disconnected + self.losses.late()
+    /// Messages of the topic that were meant for it: the accepted ones that came by it, and those that never got in.
+    pub(crate) fn offered(&self, accepted: u64, lost: &Lost) -> u64 {
+        let turned_away = lost.refused + lost.timed_out + lost.disconnected + self.losses.late();
+        accepted.saturating_sub(self.brought()) + turned_away
     }
 
     /// The rest of its figures.

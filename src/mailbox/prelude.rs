@@ -19,7 +19,7 @@ use super::losses::Loss;
 use super::{Consumer, Mailbox};
 use crate::dispatch::frames;
 use crate::message::update::CacheUpdate;
-use crate::message::{Message, MessageType};
+use crate::message::{Message, MessageType, SubscriptionChange};
 use crate::queue::{Group, Taken};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, UnsafeCell};
@@ -53,6 +53,8 @@ pub(crate) struct Prelude {
     cache: u64,
     items: UnsafeCell<vec::IntoIter<Standing>>,
     total: AtomicU64,
+    /// Of these, what did not come by the topic: all but its own `Subscribe`.
+    brought: AtomicU64,
     /// Not taken out yet.
     left: AtomicU64,
 }
@@ -64,6 +66,7 @@ impl Prelude {
             cache,
             items: UnsafeCell::new(Vec::new().into_iter()),
             total: AtomicU64::new(0),
+            brought: AtomicU64::new(0),
             left: AtomicU64::new(NOT_PLACED),
         }
     }
@@ -86,6 +89,9 @@ impl Prelude {
     /// The caller is the owner.
     unsafe fn place(&self, items: Vec<Standing>) {
         let total = items.len() as u64;
+        let is_change = |message: &Message| message.kind().name() == SubscriptionChange::TYPE_NAME;
+        let own = matches!(items.first(), Some(Standing::Message(message)) if is_change(message));
+        self.brought.store(total - u64::from(own), Ordering::Relaxed);
         // SAFETY: as the caller says.
         self.items.with_mut(|list| unsafe { *list = items.into_iter() });
         self.total.store(total, Ordering::Relaxed);
@@ -191,6 +197,11 @@ impl Mailbox {
     /// How many messages stood before the ring, and how many still do.
     pub(super) fn prelude_count(&self) -> (u64, u64) {
         self.prelude.as_ref().map_or((0, 0), |prelude| prelude.count())
+    }
+
+    /// Of what was accepted, what has not come by the topic.
+    pub(super) fn brought(&self) -> u64 {
+        self.prelude.as_ref().map_or(0, |prelude| prelude.brought.load(Ordering::Relaxed))
     }
 
     /// What an index of the ring, or a negative one before it, lacks to the position that handlers are told.

@@ -98,8 +98,8 @@ impl Member {
             Sink::Stream(reader) => reader.mailbox().fill(&mut stats),
         }
         // What reached its topic while it stood, less what it was offered.
-        let turned_away = self.mailbox().map_or(0, |mailbox| mailbox.turned_away(&stats.lost));
-        stats.filtered = met.saturating_sub(stats.accepted + turned_away);
+        let offered = |mailbox: &Arc<Mailbox>| mailbox.offered(stats.accepted, &stats.lost);
+        stats.filtered = met.saturating_sub(self.mailbox().map_or(stats.accepted, offered));
         stats.state = self.state(running, &stats);
         stats
     }
