@@ -366,3 +366,32 @@ fn a_console_that_joins_has_the_same_table_in_the_end() {
     let told = run_with("--join-after 10 --until 9");
     assert_eq!(told.troubles, ["--join-after 10s: the replay was over before"]);
 }
+
+/// Side by side, as they might have run; the rows of each are those that it has alone.
+#[test]
+fn recordings_can_be_played_at_once() {
+    let folder = Folder::new("together");
+    let (one, two) = (folder.file("events-a.ami.gz", RICH), folder.file("events-b.ami.gz", SIMPLE));
+    folder.file("Master-a.csv", include_bytes!("recordings/Master-rich.csv"));
+    folder.file("Master-b.csv", include_bytes!("recordings/Master.csv"));
+    let files = format!("--together {} {}", one.display(), two.display());
+    let told = run_with(&format!("{files} --rounds 2 --join-after 45"));
+    assert_eq!(told.troubles, [""; 0]);
+    let rich = format!("rounds 1 to 2, each: cdr rows equal 78 of 82 ({})\n", one.display());
+    let simple = format!("rounds 1 to 2, each: cdr rows equal 517 of 521 ({})\n", two.display());
+    assert!(told.summary.contains(&rich) && told.summary.contains(&simple), "{}", told.summary);
+    assert!(told.summary.contains(" is the same as that of one that was there from the start\n"));
+    // In mid-traffic both have channels, and telephones in use.
+    let told = run_with(&format!("{files} --until 30 --state --join-after 15"));
+    assert_eq!(told.troubles, [""; 0]);
+    let state = told.state.expect("asked for");
+    for origin in [" events-a ", " events-b "] {
+        let of = state.lines().filter(|line| line.starts_with("IAX2/") && line.contains(origin));
+        assert!(of.count() > 3, "{origin}{state}");
+    }
+    let phones = state.lines().filter(|line| line.starts_with("IAX2/")).map(str::split_whitespace);
+    let said: Vec<Vec<_>> =
+        phones.map(|words| words.skip(1).collect()).filter(|words: &Vec<_>| words.len() == 3).collect();
+    assert!(said.iter().any(|words| words[0] == words[1] && words[0] != words[2]), "{state}");
+    assert!(said.iter().any(|words| words[0] == words[2] && words[0] != words[1]), "{state}");
+}

@@ -18,7 +18,11 @@ const PIECES_AHEAD: usize = 4;
 pub(crate) enum Piece {
     /// Another stream begins. What the last one left unfinished stays so.
     Begin(Part),
+    /// Of several that are played at once, what follows is of that one.
+    Turn(usize),
     Bytes(Vec<u8>),
+    /// Of several, the one whose turn it is has ended.
+    Over,
     /// The stream is cut here and will go on elsewhere: what lies between is missing.
     Cut,
     End(End),

@@ -39,8 +39,8 @@
 //!
 //! The rest is the application: `ami` and `event` read the manager protocol, `cdr` holds the
 //! rules of call records and `verdict` compares them; `playlist`, `input`, `rounds` and `pace` say
-//! what comes when, and `live` follows a running switch instead; `origins` names the switches; `calls`
-//! keeps the lines of the board; `options`, `output` and `summary` talk to the user.
+//! what comes when, `merge` plays several at once, and `live` follows a running switch instead; `origins`
+//! names the switches; `calls` keeps the lines of the board; `options`, `output` and `summary` talk to the user.
 
 // The library's rule that atomics and threads come from one module (so that they can be model
 // checked) does not bind those who use the library.
@@ -54,6 +54,7 @@ mod consumers;
 mod event;
 mod input;
 mod live;
+mod merge;
 mod messages;
 mod options;
 mod origins;
@@ -184,6 +185,7 @@ fn replay(
         origins: input.origins(options),
         join_after: options.join_after,
         drops: options.drops.clone(),
+        together: options.together,
     };
     let mut board = Switchboard::start(outputs.consumers, setup)?;
     if let Some(address) = options.ami {
@@ -218,7 +220,9 @@ impl Input {
     fn of(options: &Options) -> Result<Self, Failure> {
         Ok(match &options.live {
             Some(live) => Self::Manager(live.clone()),
-            None => Self::Recordings(Playlist::open(&options.files, options.rounds)?),
+            None => {
+                Self::Recordings(Playlist::open(&options.files, options.rounds)?.together(options.together))
+            }
         })
     }
 
@@ -283,7 +287,9 @@ fn play(pieces: &Pieces, board: &mut Switchboard) -> End {
     loop {
         let next = match pieces.next() {
             Piece::Begin(part) => board.begin(part),
+            Piece::Turn(recording) => board.turn(recording),
             Piece::Bytes(bytes) => board.feed(&bytes),
+            Piece::Over => board.over(),
             Piece::Cut => board.cut(),
             Piece::End(end) => ControlFlow::Break(end),
         };

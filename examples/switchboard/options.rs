@@ -13,7 +13,7 @@ use std::time::Duration;
 pub(crate) const SECRET: &str = "STASIS_AMI_SECRET";
 
 pub(crate) const USAGE: &str = "\
-usage: switchboard [board] [FILE ...] [--speed N] [--rounds N|forever] [--until SECONDS]
+usage: switchboard [board] [FILE ...] [--together] [--speed N] [--rounds N|forever] [--until SECONDS]
                    [--state] [--join-after SECONDS] [--drop-origin ORIGIN[@SECONDS]]
                    [--ami ADDR] [--out DIR] [--slow NAME=TIME] [--stall NAME] [--panic NAME=PERCENT]
        switchboard [board] --live HOST:PORT --user U [--until SECONDS] [--state] [--ami ADDR] ...
@@ -24,6 +24,7 @@ recording that comes with it. If Master{X}.csv lies beside events{X}.ami, the ro
 As fast as it can, if no speed is given; nothing is lost either way.
 
   board            shows the calls and the bus while they run (on a terminal)
+  --together       plays all FILEs at once, each from its own begin, as switches side by side
   --speed N        N seconds of the recording in one second: 1, 0.5, 20
   --rounds N       plays everything N times, or `forever`; each round has ids and times of its own
   --until SECONDS  stops at that second of recorded time
@@ -65,6 +66,8 @@ pub(crate) struct Options {
     pub(crate) live: Option<Live>,
     pub(crate) speed: Option<Speed>,
     pub(crate) rounds: Rounds,
+    /// All recordings at once.
+    pub(crate) together: bool,
     /// Recorded time after the first event.
     pub(crate) until: Option<Duration>,
     /// A loopback address; port 0 leaves the choice to the system.

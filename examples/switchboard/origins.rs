@@ -41,6 +41,11 @@ impl Origins {
         self.0.len()
     }
 
+    /// Of which recording it is.
+    pub(crate) fn index(&self, origin: Option<Origin>) -> Option<usize> {
+        self.0.iter().position(|(_, one)| Some(*one) == origin)
+    }
+
     /// What it is called.
     pub(crate) fn name(&self, origin: Option<Origin>) -> &str {
         let known = |&&(_, one): &&(String, Origin)| Some(one) == origin;

@@ -3,6 +3,7 @@
 use crate::event::Stamp;
 use crate::options::Speed;
 use crate::stop::Stop;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// Keeps the time of a replay.
@@ -12,15 +13,18 @@ pub(crate) struct Pace {
     /// Recorded microseconds to play.
     until: Option<i64>,
     stop: Stop,
+    /// When what is played began.
     anchor: Option<Anchor>,
+    /// The first time in each recording of those that are played at once, and whose turn it is.
+    begins: HashMap<usize, Stamp>,
+    recording: usize,
     /// Recorded microseconds played.
     played: i64,
 }
 
-/// A moment of the recording, and when it was played.
+/// A moment, and how much was played then.
 #[derive(Clone, Copy, Debug)]
 struct Anchor {
-    stamp: Stamp,
     at: Instant,
     played: i64,
 }
@@ -38,7 +42,7 @@ pub(crate) enum Due {
 impl Pace {
     pub(crate) fn new(speed: Option<Speed>, until: Option<Duration>, stop: Stop) -> Self {
         let until = until.map(|time| i64::try_from(time.as_micros()).unwrap_or(i64::MAX));
-        Self { speed, until, stop, anchor: None, played: 0 }
+        Self { speed, until, stop, ..Self::default() }
     }
 
     /// Recorded time at which the next event is played, or the end of what is wanted if that is sooner.
@@ -50,13 +54,20 @@ impl Pace {
     /// Another recording begins: nobody waits for the time between the two.
     pub(crate) fn begin(&mut self) {
         self.anchor = None;
+        self.begins.clear();
+    }
+
+    /// The next events are of that recording.
+    pub(crate) fn turn(&mut self, recording: usize) {
+        self.recording = recording;
     }
 
     /// Waits until an event of that time is due. Times that go back are due at once.
     pub(crate) fn wait_for(&mut self, stamp: Stamp) -> Due {
-        let first = Anchor { stamp, at: Instant::now(), played: self.played };
+        let first = Anchor { at: Instant::now(), played: self.played };
         let anchor = *self.anchor.get_or_insert(first);
-        let ahead = stamp.0.saturating_sub(anchor.stamp.0);
+        let begin = *self.begins.entry(self.recording).or_insert(stamp);
+        let ahead = stamp.0.saturating_sub(begin.0);
         self.played = self.played.max(anchor.played.saturating_add(ahead));
         if self.until.is_some_and(|until| self.played > until) {
             return Due::Enough;

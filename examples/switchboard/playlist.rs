@@ -4,6 +4,7 @@ use crate::End;
 use crate::cdr::csv;
 use crate::cdr::row::Row;
 use crate::input::{Meter, NobodyListens, Outlet, Piece};
+use crate::merge;
 use crate::options::Rounds;
 use crate::rounds::Part;
 use flate2::read::MultiGzDecoder;
@@ -24,6 +25,8 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 pub(crate) struct Playlist {
     recordings: Vec<Recording>,
     rounds: Rounds,
+    /// All at once, and not one after the other.
+    is_together: bool,
     pub(crate) meter: Meter,
 }
 
@@ -64,10 +67,15 @@ impl Playlist {
             }
             (_, Rounds::Times(times), Some(size)) => {
                 let meter = Meter::new(Some(size.saturating_mul(u64::from(times))));
-                Ok(Self { recordings, rounds, meter })
+                Ok(Self { recordings, rounds, is_together: false, meter })
             }
-            _ => Ok(Self { recordings, rounds, meter: Meter::new(None) }),
+            _ => Ok(Self { recordings, rounds, is_together: false, meter: Meter::new(None) }),
         }
+    }
+
+    /// Whether all are played at once.
+    pub(crate) fn together(self, is_together: bool) -> Self {
+        Self { is_together, ..self }
     }
 
     /// The name of each recording.
@@ -78,6 +86,13 @@ impl Playlist {
     /// Sends all recordings in all rounds. One that cannot be read to its end is the last.
     pub(crate) fn read(self, outlet: &Outlet) -> Result<End, NobodyListens> {
         for round in (1..).take_while(|round| self.rounds.has(*round)) {
+            if self.is_together {
+                outlet.send(Piece::Begin(Part { round, recording: 0 }))?;
+                if let Err(error) = self.read_at_once(outlet)? {
+                    return Ok(End::Broken(error));
+                }
+                continue;
+            }
             for (index, recording) in self.recordings.iter().enumerate() {
                 outlet.send(Piece::Begin(Part { round, recording: index }))?;
                 let bytes = recording.bytes().and_then(|bytes| unpacked(self.meter.count(bytes)));
@@ -91,6 +106,14 @@ impl Playlist {
             }
         }
         Ok(End::Complete)
+    }
+
+    fn read_at_once(&self, outlet: &Outlet) -> Result<io::Result<()>, NobodyListens> {
+        let open = |recording: &Recording| unpacked(self.meter.count(recording.bytes()?));
+        match self.recordings.iter().map(open).collect::<io::Result<Vec<_>>>() {
+            Ok(all) => merge::send_all(all, outlet),
+            Err(error) => Ok(Err(error)),
+        }
     }
 }
 
@@ -198,7 +221,9 @@ mod tests {
         loop {
             match pieces.next() {
                 Piece::Begin(part) => parts.push((part, Vec::new())),
-                Piece::Cut => panic!("recordings are whole"),
+                Piece::Cut | Piece::Turn(_) | Piece::Over => {
+                    panic!("recordings are whole, one after the other")
+                }
                 Piece::Bytes(bytes) => parts.last_mut().expect("a part").1.extend(bytes),
                 Piece::End(end) => return (parts, end),
             }

@@ -54,8 +54,18 @@ pub(crate) struct Traffic {
     /// Of the recordings, from 1.
     pub(crate) round: u32,
     pub(crate) totals: Totals,
-    /// Recorded time, to the second.
+    /// Recorded time, to the second: that of the switch that is played, or was the first of several to begin.
     pub(crate) now: Stamp,
+    /// That of each switch.
+    pub(crate) clocks: Vec<(Option<Origin>, Stamp)>,
+}
+
+impl Traffic {
+    /// What the clock of a switch says, as far as anything was heard of it.
+    pub(crate) fn clock(&self, origin: Option<Origin>) -> Stamp {
+        let clock = self.clocks.iter().find(|(of, _)| *of == origin);
+        clock.map_or(self.now, |(_, now)| *now)
+    }
 }
 
 /// A value that can stand in the cache.

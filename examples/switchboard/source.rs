@@ -28,7 +28,8 @@ const FAULTS_KEPT: usize = 20;
 const ID_QUOTED: usize = 40;
 
 pub(crate) struct Source {
-    reader: Reader,
+    /// One for each recording that is being played.
+    readers: Vec<Reader>,
     kinds: Kinds,
     channels: Topics,
     bridges: Topics,
@@ -85,7 +86,7 @@ impl Source {
         let system = bus.topic_with(SYSTEM, "events of no channel and no bridge")?;
         system.forward_to(&everything)?.detach();
         Ok(Self {
-            reader: Reader::new(),
+            readers: vec![Reader::new()],
             kinds: Kinds::of(bus)?,
             channels: Topics::new(bus, CHANNEL, &everything)?,
             bridges: Topics::new(bus, BRIDGE, &everything)?,
@@ -108,9 +109,7 @@ impl Source {
         if part == Part::first() {
             return ControlFlow::Continue(());
         }
-        self.finish()?;
-        self.recording_over();
-        self.counts.stream += std::mem::take(&mut self.reader).counts();
+        self.over()?;
         let round = Round::new(part.round, &self.span);
         if part.round != self.part.round {
             self.channels.close_all();
@@ -120,6 +119,8 @@ impl Source {
         }
         self.part = part;
         self.pace.begin();
+        self.pace.turn(part.recording);
+        self.state.follow(part.recording);
         self.counts.begun += 1;
         let begins = PartBegins { recording: part.recording, round };
         let report = self.system.publish(self.kinds.part.message(begins));
@@ -127,20 +128,42 @@ impl Source {
         ControlFlow::Continue(())
     }
 
+    /// The next pieces are of that recording, of several that are played at once.
+    pub(crate) fn turn(&mut self, recording: usize) -> ControlFlow<End> {
+        self.part.recording = recording;
+        self.pace.turn(recording);
+        ControlFlow::Continue(())
+    }
+
     /// Takes the next piece of the stream, of any size, and publishes what is complete, when it is due.
     pub(crate) fn feed(&mut self, piece: &[u8]) -> ControlFlow<End> {
-        self.reader.feed(piece);
+        self.reader().feed(piece);
         self.publish_ready()
     }
 
     /// The stream is over: what is unfinished is a fault.
     pub(crate) fn finish(&mut self) -> ControlFlow<End> {
-        self.reader.finish();
+        self.reader().finish();
         self.publish_ready()
     }
 
+    /// What was played is over; another one is read from its first line.
+    pub(crate) fn over(&mut self) -> ControlFlow<End> {
+        self.finish()?;
+        let counts = std::mem::take(self.reader()).counts();
+        self.counts.stream += counts;
+        self.recording_over();
+        ControlFlow::Continue(())
+    }
+
+    fn reader(&mut self) -> &mut Reader {
+        let last = self.readers.len().max(self.part.recording + 1);
+        self.readers.resize_with(last, Reader::new);
+        &mut self.readers[self.part.recording]
+    }
+
     /// The recording is played to its end.
-    pub(crate) fn recording_over(&mut self) {
+    fn recording_over(&mut self) {
         if self.moments.goes_with(self.part.recording) {
             self.state.drop_origin(self.part.recording, self.now);
         }
@@ -161,12 +184,12 @@ impl Source {
 
     pub(crate) fn counts(&self) -> Counts {
         let mut stream = self.counts.stream;
-        stream += self.reader.counts();
+        self.readers.iter().for_each(|reader| stream += reader.counts());
         Counts { stream, channels: self.channels.opened, bridges: self.bridges.opened, ..self.counts.clone() }
     }
 
     fn publish_ready(&mut self) -> ControlFlow<End> {
-        while let Some(packet) = self.reader.next() {
+        while let Some(packet) = self.reader().next() {
             match packet {
                 Ok(Packet::Event(block)) => self.take(block)?,
                 Ok(Packet::Greeting(_) | Packet::Response(_) | Packet::Action(_)) => {}

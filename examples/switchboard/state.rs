@@ -19,7 +19,7 @@ mod node;
 mod objects;
 pub(crate) mod table;
 
-use crate::calls::{Calls, Line, Totals, line_id};
+use crate::calls::{Calls, Line, line_id};
 use crate::consumers::Gone;
 use crate::event::{Event, Stamp};
 use crate::origins::Origins;
@@ -37,10 +37,10 @@ pub(crate) struct State {
     nodes: Vec<Node>,
     calls: Calls,
     lines: Objects<Line>,
-    traffic: Objects<Traffic>,
-    round: u32,
-    /// What was published of the traffic last: the second, the round, the totals.
-    told: (Stamp, u32, Totals),
+    traffics: Objects<Traffic>,
+    traffic: Traffic,
+    /// Whose clock the board shows.
+    leader: usize,
     bus: Bus,
     consoles: Option<Consoles>,
     _cached: Vec<CachingTopic>,
@@ -74,13 +74,14 @@ impl State {
             devices: Objects::new(bus, &snapshots.device, &devices, Some(origin)),
             is_dropped: false,
         };
+        let clock = |(_, origin)| (Some(origin), Stamp::default());
         Ok(Self {
             nodes: origins.iter().map(node).collect(),
             calls: Calls::default(),
             lines: Objects::new(bus, &snapshots.line, &lines, None),
-            traffic: Objects::new(bus, &snapshots.traffic, &traffic, None),
-            round: 1,
-            told: Default::default(),
+            traffics: Objects::new(bus, &snapshots.traffic, &traffic, None),
+            traffic: Traffic { round: 1, clocks: origins.iter().map(clock).collect(), ..Traffic::default() },
+            leader: 0,
             bus: bus.clone(),
             consoles: None,
             _cached: cached,
@@ -103,7 +104,8 @@ impl State {
         let stamp = event.at().unwrap_or(Stamp(i64::try_from(time.as_nanos() / 1000).unwrap_or(i64::MAX)));
         node.take(event, When { stamp, time });
         self.calls.take(Some(node.origin), event);
-        self.publish(stamp, time);
+        self.clock(recording, stamp);
+        self.publish(time);
     }
 
     /// A console listens from now on, and another one will come later.
@@ -125,21 +127,26 @@ impl State {
         consoles.map(|consoles| consoles.finish(&view)).transpose()
     }
 
+    /// Another recording begins.
+    pub(crate) fn follow(&mut self, recording: usize) {
+        self.leader = recording;
+    }
+
     /// Everything begins anew: nothing is left of the last round.
     pub(crate) fn begin_round(&mut self, round: u32, time: Option<Timestamp>) {
         for recording in 0..self.nodes.len() {
             self.clear(recording);
             self.nodes[recording].is_dropped = false;
         }
-        self.round = round;
-        self.publish(self.told.0, time.unwrap_or_default());
+        self.traffic.round = round;
+        self.publish(time.unwrap_or_default());
     }
 
     /// A switch is gone: what was its own goes, and what it still says is not believed.
     pub(crate) fn drop_origin(&mut self, recording: usize, time: Option<Timestamp>) {
         self.clear(recording);
         self.nodes[recording].is_dropped = true;
-        self.publish(self.told.0, time.unwrap_or_default());
+        self.publish(time.unwrap_or_default());
     }
 
     fn clear(&mut self, recording: usize) {
@@ -150,17 +157,23 @@ impl State {
     }
 
     /// The lines that have changed, and the totals when they have, or a second has passed.
-    fn publish(&mut self, stamp: Stamp, time: Timestamp) {
+    fn publish(&mut self, time: Timestamp) {
         for index in self.calls.take_changed() {
             match self.calls.line(index) {
                 Some(line) => self.lines.set(line, time),
                 None => self.lines.clear(&line_id(index)),
             }
         }
+        self.traffic.totals = self.calls.totals;
+        self.traffics.set(&self.traffic, time);
+    }
+
+    /// To the second.
+    fn clock(&mut self, recording: usize, stamp: Stamp) {
         let now = Stamp(stamp.0 - stamp.0.rem_euclid(1_000_000));
-        if (now, self.round, self.calls.totals) != self.told {
-            self.told = (now, self.round, self.calls.totals);
-            self.traffic.set(&Traffic { round: self.round, totals: self.calls.totals, now }, time);
+        self.traffic.clocks[recording].1 = now;
+        if recording == self.leader {
+            self.traffic.now = now;
         }
     }
 }

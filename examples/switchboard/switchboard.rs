@@ -53,6 +53,8 @@ pub(crate) struct Setup {
     /// When a console comes, and which of the switches go.
     pub(crate) join_after: Option<Duration>,
     pub(crate) drops: Vec<DropOrigin>,
+    /// All recordings are played at once.
+    pub(crate) together: bool,
 }
 
 /// What came of it all.
@@ -91,7 +93,9 @@ impl Switchboard {
         let (bus, over) = (Bus::builder().node(HERE).build()?, Stop::default());
         let origins = Origins::new(&bus, &setup.origins)?;
         let terms = |consumer| Terms::new(setup.faults.of(consumer), over.clone());
-        let cdr = cdr::start(&bus, out.cdr, Judge::new(setup.answers), &terms(Consumer::Cdr))?;
+        let sides = if setup.together { Some(origins.clone()) } else { None };
+        let judge = Judge::new(setup.answers, setup.together);
+        let cdr = cdr::start(&bus, out.cdr, judge, sides, &terms(Consumer::Cdr))?;
         let feed = feed::start(&bus, out.feed, &terms(Consumer::Feed))?;
         let journal = journal::start(&bus, out.journal, &terms(Consumer::Journal))?;
         let index = |name: &String| origins.iter().position(|(other, _)| other == name);
@@ -137,6 +141,16 @@ impl Switchboard {
         self.source.begin(part)
     }
 
+    /// What is fed next is of that recording, of several that are played at once.
+    pub(crate) fn turn(&mut self, recording: usize) -> ControlFlow<End> {
+        self.source.turn(recording)
+    }
+
+    /// That recording is over.
+    pub(crate) fn over(&mut self) -> ControlFlow<End> {
+        self.source.over()
+    }
+
     /// Takes the next piece of the stream; waits until it is due, and while a consumer is behind.
     pub(crate) fn feed(&mut self, piece: &[u8]) -> ControlFlow<End> {
         self.source.feed(piece)
@@ -151,8 +165,7 @@ impl Switchboard {
     pub(crate) fn end(&mut self, end: &End) {
         // Where the user stops a stream, it is not the stream's fault that a block is unfinished.
         if !end.is_wanted() && !std::mem::replace(&mut self.is_over, true) {
-            let _ = self.source.finish();
-            self.source.recording_over();
+            let _ = self.source.over();
         }
     }
 

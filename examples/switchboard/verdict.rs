@@ -4,6 +4,7 @@ use crate::cdr::compare::{Difference, compare};
 use crate::cdr::row::Row;
 use crate::playlist::Answers;
 use crate::rounds::{PartBegins, Round};
+use std::collections::BTreeMap;
 
 /// Most differences that a verdict lists.
 const DIFFERENCES_LISTED: usize = 40;
@@ -14,8 +15,11 @@ const VERDICTS_KEPT: usize = 100;
 #[derive(Debug, Default)]
 pub(crate) struct Judge {
     answers: Answers,
+    /// All recordings are played at once.
+    is_together: bool,
     part: PartBegins,
-    rows: Vec<Row>,
+    /// Of each recording.
+    rows: BTreeMap<usize, Vec<Row>>,
     verdicts: Verdicts,
 }
 
@@ -46,15 +50,18 @@ pub(crate) struct Verdict {
 }
 
 impl Judge {
-    pub(crate) fn new(answers: Answers) -> Self {
-        Self { answers, ..Self::default() }
+    pub(crate) fn new(answers: Answers, is_together: bool) -> Self {
+        Self { answers, is_together, ..Self::default() }
     }
 
     /// Rows are kept only where there is something to compare with: a stream without end has rows
     /// without end.
-    pub(crate) fn add(&mut self, rows: Vec<Row>) {
-        if self.answers.get(self.part.recording).is_some_and(Option::is_some) {
-            self.rows.extend(rows);
+    ///
+    /// `side` is the recording, of several that are played at once.
+    pub(crate) fn add(&mut self, side: Option<usize>, rows: Vec<Row>) {
+        let recording = side.unwrap_or(self.part.recording);
+        if !rows.is_empty() && self.answers.get(recording).is_some_and(Option::is_some) {
+            self.rows.entry(recording).or_default().extend(rows);
         }
     }
 
@@ -68,21 +75,28 @@ impl Judge {
     /// The verdicts, and the rows of the last recording.
     pub(crate) fn finish(&mut self) -> (Verdicts, Vec<Row>) {
         self.judge();
-        (std::mem::take(&mut self.verdicts), std::mem::take(&mut self.rows))
+        let rows = self.rows.remove(&self.part.recording).unwrap_or_default();
+        (std::mem::take(&mut self.verdicts), rows)
     }
 
     fn judge(&mut self) {
-        let Some(Some(asterisk)) = self.answers.get(self.part.recording) else {
+        let all = if self.is_together { 0..self.answers.len() } else { 0..0 };
+        let one = if self.is_together { None } else { Some(self.part.recording) };
+        all.chain(one).for_each(|recording| self.judge_one(recording));
+    }
+
+    fn judge_one(&mut self, recording: usize) {
+        let Some(Some(asterisk)) = self.answers.get(recording) else {
             return;
         };
         let Round { number, .. } = self.part.round;
         let expected: Vec<_> = asterisk.iter().map(|row| self.part.round.of_row(row)).collect();
-        let mut found = compare(&self.rows, &expected);
+        let mut found = compare(self.rows.get(&recording).map_or(&[], Vec::as_slice), &expected);
         found.differences.sort_by_key(Difference::is_missing);
         let more = found.differences.len().saturating_sub(DIFFERENCES_LISTED);
         found.differences.truncate(DIFFERENCES_LISTED);
         self.verdicts.add(Verdict {
-            recording: self.part.recording,
+            recording,
             first_round: number,
             last_round: number,
             rows: found.rows,
@@ -126,13 +140,13 @@ mod tests {
 
     /// The judge's words on rounds in which those calls were derived; Asterisk has written of "a".
     fn judged(rounds: &[&str]) -> Verdicts {
-        let mut judge = Judge::new(vec![Some(vec![row("a")])]);
+        let mut judge = Judge::new(vec![Some(vec![row("a")])], false);
         for (number, ids) in (1..).zip(rounds) {
             let part = PartBegins { recording: 0, round: Round { number, shift: 0 } };
             if number > 1 {
                 judge.begin(&part);
             }
-            judge.add(ids.split(' ').map(row).collect());
+            judge.add(None, ids.split(' ').map(row).collect());
         }
         judge.finish().0
     }

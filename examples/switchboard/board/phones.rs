@@ -12,7 +12,7 @@ pub(crate) fn calls(known: &Known<'_>) -> Calls {
     let is_talking = |line: &Line| talking.contains(&(line.origin, &*line.linkedid));
     let mut lines = vec![None; known.lines.last().map_or(0, |line| line.number + 1)];
     for line in &known.lines {
-        lines[line.number] = line.show(is_talking(line), known.traffic.now);
+        lines[line.number] = line.show(is_talking(line), known.traffic.clock(line.origin));
     }
     let up = || known.lines.iter().filter(|line| line.is_up());
     let of = |state: &State| up().filter(|line| line.state(is_talking(line)) == *state).count();

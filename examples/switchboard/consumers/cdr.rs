@@ -6,6 +6,7 @@ use super::{Running, Terms, WAITING};
 use crate::cdr::row::Row;
 use crate::cdr::{Cdr, csv};
 use crate::messages::{EVERYTHING, Kinds};
+use crate::origins::Origins;
 use crate::output::{Sink, Written};
 use crate::rounds::PartBegins;
 use crate::verdict::{Judge, Verdicts};
@@ -28,11 +29,20 @@ pub(crate) struct Records {
 }
 
 /// Subscribes.
-pub(crate) fn start(bus: &Bus, out: Sink, judge: Judge, terms: &Terms) -> Result<Running<Records>, Error> {
+///
+/// `sides`: the switches if several are heard at once. Each has calls of its own then; otherwise a call that one recording
+/// leaves unfinished may end in the next.
+pub(crate) fn start(
+    bus: &Bus,
+    out: Sink,
+    judge: Judge,
+    sides: Option<Origins>,
+    terms: &Terms,
+) -> Result<Running<Records>, Error> {
     let kinds = Kinds::of(bus)?;
     let (done, result) = mpsc::channel();
     let mut saboteur = terms.saboteur();
-    let mut recorder = Recorder::new(kinds.clone(), out, judge);
+    let mut recorder = Recorder::new(kinds.clone(), out, judge, sides);
     let everything = bus.topic(EVERYTHING)?;
     // What it does not accept is not even queued.
     let subscription = kinds
@@ -53,7 +63,9 @@ pub(crate) fn start(bus: &Bus, out: Sink, judge: Judge, terms: &Terms) -> Result
 
 struct Recorder {
     kinds: Kinds,
-    cdr: Cdr,
+    sides: Option<Origins>,
+    /// One for each side.
+    cdrs: Vec<Cdr>,
     out: Sink,
     judge: Judge,
     handled: u64,
@@ -62,24 +74,26 @@ struct Recorder {
 }
 
 impl Recorder {
-    fn new(kinds: Kinds, out: Sink, judge: Judge) -> Self {
-        Self { kinds, cdr: Cdr::new(), out, judge, handled: 0, open_channels: 0, open_rows: 0 }
+    fn new(kinds: Kinds, out: Sink, judge: Judge, sides: Option<Origins>) -> Self {
+        let cdrs = (0..sides.as_ref().map_or(1, Origins::len)).map(|_| Cdr::new()).collect();
+        Self { kinds, sides, cdrs, out, judge, handled: 0, open_channels: 0, open_rows: 0 }
     }
 
     fn take(&mut self, message: &Message) {
-        let rows = self.apply(message);
+        let side = self.sides.as_ref().and_then(|sides| sides.index(message.origin()));
+        let rows = self.apply(message, side.unwrap_or(0));
         for row in &rows {
             let mut line = String::new();
             csv::write(&mut line, row);
             self.out.write(line);
         }
-        self.judge.add(rows);
+        self.judge.add(side, rows);
         self.handled += 1;
     }
 
     /// A type reads the messages that it made, and no others.
-    fn apply(&mut self, message: &Message) -> Vec<Row> {
-        let (kinds, cdr) = (&self.kinds, &mut self.cdr);
+    fn apply(&mut self, message: &Message, side: usize) -> Vec<Row> {
+        let (kinds, cdr) = (&self.kinds, &mut self.cdrs[side]);
         if let Some(event) = kinds.channel.read(message) {
             return cdr.channel(event);
         } else if let Some(event) = kinds.dial.read(message) {
@@ -107,8 +121,10 @@ impl Recorder {
 
     /// Nobody hangs up any more.
     fn forget(&mut self) {
-        self.open_channels += self.cdr.open_channels();
-        self.open_rows += std::mem::take(&mut self.cdr).finish().len();
+        for cdr in &mut self.cdrs {
+            self.open_channels += cdr.open_channels();
+            self.open_rows += std::mem::take(cdr).finish().len();
+        }
     }
 
     fn finish(&mut self) -> Records {

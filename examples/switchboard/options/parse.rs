@@ -67,6 +67,7 @@ pub(crate) fn parse(
         match argument.to_str() {
             Some("--") => break,
             Some("--help" | "-h") => return Ok(Command::Help),
+            Some("--together") => draft.options.together = true,
             Some("--state") => draft.options.state = true,
             Some("board") => draft.options.view = View::Board,
             Some(text) if text.starts_with('-') => {
@@ -139,6 +140,7 @@ impl Draft {
             (!options.files.is_empty(), "FILE"),
             (options.speed.is_some(), "--speed"),
             (self.rounds.is_some(), "--rounds"),
+            (options.together, "--together"),
             (!options.drops.is_empty(), "--drop-origin"),
         ];
         options.rounds = self.rounds.unwrap_or_default();
@@ -153,6 +155,9 @@ impl Draft {
                 Some(Live { host, port, user, secret: secret(environment(SECRET))? })
             }
         };
+        if options.together && options.files.len() < 2 {
+            return Err(Mistake::Needs("--together", "two FILEs or more"));
+        }
         let names = origins::names(&options.files);
         if let Some(unknown) = options.drops.iter().find(|drop| !names.contains(&drop.name)) {
             return Err(Mistake::NoOrigin(unknown.name.clone(), names));

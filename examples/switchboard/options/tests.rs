@@ -98,6 +98,8 @@ fn says_what_is_wrong_with_the_words() {
         ("--live h:1 --user u --speed 2", "--live and --speed do not go together"),
         ("--live h:1 --user u --rounds 1", "--live and --rounds do not go together"),
         ("--live h:1 --user u --drop-origin h", "--live and --drop-origin do not go together"),
+        ("--together a.ami", "--together needs two FILEs or more"),
+        ("--live h:1 --user u --together", "--live and --together do not go together"),
         ("--state=yes", "unknown option \"--state=yes\""),
         ("--drop-origin x", "--drop-origin \"x\": allowed is one of events"),
         ("--drop-origin x@5 a.ami d/a.ami.gz b", "--drop-origin \"x\": allowed is one of a, a-2, b"),
@@ -162,7 +164,8 @@ fn a_live_connection_needs_its_secret() {
 #[test]
 fn the_usage_names_every_option() {
     for name in
-        "speed rounds until state join-after drop-origin live user ami out slow stall panic help".split(' ')
+        "together speed rounds until state join-after drop-origin live user ami out slow stall panic help"
+            .split(' ')
     {
         assert!(USAGE.contains(&format!("--{name}")), "{name}");
     }

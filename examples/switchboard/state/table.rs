@@ -5,6 +5,7 @@ use crate::cdr::row::Second;
 use crate::event::Stamp;
 use crate::origins::Origins;
 use crate::snapshots::{Bridge, Channel, Known};
+use stasis_bus::Origin;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
@@ -54,12 +55,12 @@ impl Table<'_> {
         let heading = ["CHANNEL", "STATE", "CALLER", "EXTEN", "APPLICATION", "BRIDGE"];
         let widths = [NAME, STATE, PARTY, EXTEN, APP, BRIDGE];
         self.row(out, heading, widths, "ORIGIN", "UP FOR")?;
-        for (origin, channel) in &self.known.channels {
+        for (of, channel) in &self.known.channels {
             let caller = format!("{} {}", channel.caller_number, channel.caller_name);
             let bridge = channel.bridge.as_deref().map_or("", short);
             let cells =
                 [&*channel.name, channel_state(channel), caller.trim(), &channel.exten, &channel.app, bridge];
-            self.row(out, cells, widths, self.origins.name(*origin), &self.age(channel.since))?;
+            self.row(out, cells, widths, self.origins.name(*of), &self.age(*of, channel.since))?;
         }
         Ok(())
     }
@@ -69,17 +70,17 @@ impl Table<'_> {
             return Ok(());
         }
         self.row(out, ["BRIDGE", "KIND", "CHANNELS"], [BRIDGE, KIND, 2 * NAME], "ORIGIN", "UP FOR")?;
-        for (origin, bridge) in &self.known.bridges {
-            let names = self.names(bridge, *origin);
+        for (of, bridge) in &self.known.bridges {
+            let names = self.names(bridge, *of);
             let cells = [short(&bridge.id), &bridge.kind, &names];
-            let origin = self.origins.name(*origin);
-            self.row(out, cells, [BRIDGE, KIND, 2 * NAME], origin, &self.age(bridge.since))?;
+            let origin = self.origins.name(*of);
+            self.row(out, cells, [BRIDGE, KIND, 2 * NAME], origin, &self.age(*of, bridge.since))?;
         }
         Ok(())
     }
 
     /// Of those that are in it; the id of one that is not known.
-    fn names(&self, bridge: &Bridge, origin: Option<stasis_bus::Origin>) -> String {
+    fn names(&self, bridge: &Bridge, origin: Option<Origin>) -> String {
         let name = |id: &String| {
             let channels = self.known.channels.iter();
             let channel = channels.clone().find(|(of, channel)| *of == origin && channel.id == *id);
@@ -126,8 +127,8 @@ impl Table<'_> {
         writeln!(out, "{age:>TIME$}")
     }
 
-    fn age(&self, since: Stamp) -> String {
-        let micros = self.known.traffic.now.0.saturating_sub(since.0);
+    fn age(&self, origin: Option<Origin>, since: Stamp) -> String {
+        let micros = self.known.traffic.clock(origin).0.saturating_sub(since.0);
         clock(Duration::from_micros(u64::try_from(micros).unwrap_or(0)))
     }
 }
