@@ -7,8 +7,8 @@ mod states;
 use common::{EVERY_MODE, Gate, Heard, Listener, Log, end, eventually, listen, watched};
 use mirror::{Mirror, Slot, standing, taken};
 use stasis_bus::{
-    Bus, Cache, CachingTopic, Change, Dispatch, Filter, Message, MessageType, Origin, Overflow, Subscription,
-    SubscriptionBuilder,
+    Bus, Cache, CacheBuilder, CachingTopic, Change, Dispatch, Filter, Message, MessageType, Origin, Overflow,
+    Subscription, SubscriptionBuilder,
 };
 use states::{State, manual_states, state, summing};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,13 +30,15 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self::on(Bus::new().unwrap())
+        Self::with(|builder| builder)
     }
 
-    fn on(bus: Bus) -> Self {
+    fn with(option: impl FnOnce(CacheBuilder) -> CacheBuilder) -> Self {
+        let bus = Bus::new().unwrap();
         let kinds = ["state", "other"].map(|name| bus.message_type(name).unwrap());
         let other = kinds[1].clone();
-        let cache = summing(&bus, &kinds[0]).id_of(&other, |state: &State| &state.id).build().unwrap();
+        let builder = summing(&bus, &kinds[0]).id_of(&other, |state: &State| &state.id);
+        let cache = option(builder).build().unwrap();
         let _cached = ["one", "two"].map(|name| bus.topic(name).unwrap().caching(&cache).unwrap());
         let origins = [
             bus.message_type::<State>("state").unwrap().message(state("x", 0)).origin().unwrap(),
@@ -119,7 +121,10 @@ fn finish(subscription: &Subscription, mirror: &Mirror) {
 /// In every mode, again and again, while four threads change the same keys: what the subscriber knows in the end is what
 /// stands, each update follows the one before, and no position is missing.
 fn every_mode_follows(shows: impl Fn(&Slot) -> bool, filter: impl Fn(&World) -> Filter) {
-    let world = World::new();
+    follow_all(World::new(), shows, filter);
+}
+
+fn follow_all(world: World, shows: impl Fn(&Slot) -> bool, filter: impl Fn(&World) -> Filter) {
     world.fill();
     let mut followers = Vec::new();
     world.in_traffic(|| {
@@ -146,6 +151,13 @@ fn every_mode_follows(shows: impl Fn(&Slot) -> bool, filter: impl Fn(&World) -> 
 fn g12_every_mode_gets_what_stands_and_then_every_change() {
     let _watched = watched();
     every_mode_follows(|_| true, |_| Filter::all());
+}
+
+/// Entries go by themselves all the time, since there is no room for more.
+#[test]
+fn g12_with_a_bound() {
+    let _watched = watched();
+    follow_all(World::with(|builder| builder.max_entries(50)), |_| true, |_| Filter::all());
 }
 
 #[test]
