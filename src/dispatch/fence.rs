@@ -14,7 +14,7 @@ pub enum PanicPlace {
     Handler,
     /// What was given to [`SubscriptionBuilder::on_end`](crate::SubscriptionBuilder::on_end).
     OnEnd,
-    /// The drop of a handler, after the subscription's final message.
+    /// The drop of a handler, after the subscription's final message; of a router's route also when it was removed.
     HandlerDrop,
     /// A key function of [`Overflow::Conflate`](crate::Overflow::Conflate).
     Key,
