@@ -115,6 +115,10 @@ impl CacheBuilder {
 
     /// Is called when an aggregate has changed and is not none, before the publish that changed it returns: once for each
     /// caching topic that was reached, with the topic that it keeps. A good place to publish the aggregate there.
+    ///
+    /// Publishes at the same time call it at the same time, and the call for an older aggregate may come last: unlike the
+    /// updates of the cache it has no order. Who needs the newest takes it from the cache ([`Cache::get_aggregate`]), or
+    /// listens to the updates.
     pub fn announce(mut self, announce: impl Fn(&Topic, &Message) + Send + Sync + 'static) -> Self {
         self.functions.announce = Some(Box::new(announce));
         self
