@@ -5,10 +5,12 @@ use super::{Plain, Witness, explore};
 use crate::sync::Arc;
 use crate::topic::exchange::Phase;
 use crate::{
-    Bus, Cache, CachingTopic, Delivery, Dispatch, Lease, Message, MessageType, Subscription, Topic, Watch,
+    Bus, Cache, CacheBuilder, CachingTopic, Delivery, Dispatch, Lease, Message, MessageType, Subscription,
+    Topic, Watch,
 };
 use loom::future::block_on;
 use loom::thread::spawn;
+use std::time::Duration;
 
 type Updates = Arc<Plain<Vec<(Option<u8>, Option<u8>)>>>;
 
@@ -23,9 +25,13 @@ struct Model {
 
 impl Model {
     fn new() -> Self {
+        Self::with(|builder| builder)
+    }
+
+    fn with(options: impl Fn(CacheBuilder) -> CacheBuilder) -> Self {
         let bus = Bus::builder().manual().build().unwrap();
         let kind = bus.message_type::<u8>("model").unwrap();
-        let cache = Cache::builder(&bus).id(|_| Some("one".into())).build().unwrap();
+        let cache = options(Cache::builder(&bus).id(|_| Some("one".into()))).build().unwrap();
         let topic = bus.topic("model").unwrap();
         let cached = topic.caching(&cache).unwrap();
         Self { bus, kind, cache, topic, cached }
@@ -71,7 +77,7 @@ fn assert_chain(updates: &[(Option<u8>, Option<u8>)], stands: Option<u8>) {
 fn lease_that_goes_against_an_update() {
     static CLEARED: Witness = Witness::new();
     static STANDS: Witness = Witness::new();
-    explore(2, || {
+    explore(1, || {
         let model = Model::new();
         let (told, seen) = model.told();
         let lease = model.lease();
@@ -94,7 +100,7 @@ fn lease_that_goes_against_an_update() {
 /// A lease goes while its successor is made and publishes: what that one publishes stands, and goes with it.
 #[test]
 fn lease_that_goes_against_a_newer_one() {
-    explore(2, || {
+    explore(1, || {
         let model = Model::new();
         let (told, seen) = model.told();
         let old = model.lease();
@@ -121,7 +127,7 @@ fn next(watch: &mut Watch, kind: &MessageType<u8>) -> Option<u8> {
 /// A task begins to wait while somebody publishes: a change that nobody is woken for would leave it there for ever.
 #[test]
 fn no_change_is_slept_through() {
-    explore(2, || {
+    explore(1, || {
         let model = Model::new();
         let mut watch = model.cache.watch(&model.kind, "one").unwrap();
         let (topic, kind) = (model.topic.clone(), model.kind.clone());
@@ -154,7 +160,7 @@ fn two_who_watch_are_woken() {
 /// The bus ends while a watch is made and a task begins to wait: it is told.
 #[test]
 fn end_reaches_who_watches() {
-    explore(2, || {
+    explore(1, || {
         let model = Model::new();
         let exchange = model.bus.exchange().clone();
         let end = spawn(move || {
@@ -165,4 +171,29 @@ fn end_reaches_who_watches() {
         assert!(block_on(watch.changed()).is_err());
         end.join().unwrap();
     });
+}
+
+/// A worker looks for states whose time is over while one is written: that one expires in its own time, though the look may
+/// have been past it, and its writer may have found the alarm set.
+#[test]
+fn state_written_during_the_look_expires() {
+    static LATER: Witness = Witness::new();
+    const TTL: Duration = Duration::from_millis(1);
+    explore(1, || {
+        let model = Model::with(|builder| builder.ttl(TTL));
+        model.publish(1);
+        model.bus.advance(TTL);
+        let bus = model.bus.clone();
+        let worker = spawn(move || bus.run_until_idle());
+        model.publish(2);
+        worker.join().unwrap();
+        assert_eq!(model.number(), Some(2), "its time is not over");
+        model.bus.advance(TTL);
+        model.bus.run_until_idle();
+        assert_eq!(model.number(), None, "it is forgotten");
+        if model.cache.stats().expired == 2 {
+            LATER.see();
+        }
+    });
+    assert!(LATER.was_seen());
 }

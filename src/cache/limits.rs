@@ -127,7 +127,7 @@ impl CacheCore {
         }
     }
 
-    /// Something was written at `time`; `is_new`: it is an entry more. No lock is held.
+    /// A state was written at `time`; `is_new`: it is an entry more. No lock is held.
     pub(super) fn bound(
         &self,
         key: impl FnOnce() -> EntryKey,

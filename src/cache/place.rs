@@ -52,3 +52,36 @@ impl CacheCore {
         result
     }
 }
+
+#[cfg(all(test, not(bus_loom)))]
+mod tests {
+    use crate::{Bus, Cache};
+
+    #[test]
+    fn no_place_is_held_for_nobody() {
+        let bus = Bus::builder().manual().build().unwrap();
+        let kind = bus.message_type::<String>("name").unwrap();
+        let cache = Cache::builder(&bus).id_of(&kind, |name| name).build().unwrap();
+        let topic = bus.topic("names").unwrap();
+        let cached = topic.caching(&cache).unwrap();
+        let in_map = || cache.0.map.len();
+        let lease = || cached.lease(&kind, "alice").unwrap();
+        let watch = || cache.watch(&kind, "alice").unwrap();
+
+        let (first, second) = (lease(), lease());
+        assert_eq!((in_map(), cache.len()), (1, 0));
+        drop((first, second));
+        let held = (watch(), watch(), lease());
+        drop(held.0.clone());
+        assert_eq!((in_map(), cache.len()), (1, 0));
+        topic.publish(kind.message("alice".to_owned()));
+        assert_eq!((in_map(), cache.len()), (1, 1));
+        drop(held.2);
+        assert_eq!((in_map(), cache.len()), (1, 0), "it is watched");
+        drop((held.0, held.1));
+        assert_eq!((in_map(), cache.len()), (0, 0));
+        lease().forget();
+        drop(watch());
+        assert_eq!((in_map(), cache.len()), (0, 0));
+    }
+}
