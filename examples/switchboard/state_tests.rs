@@ -179,6 +179,7 @@ fn the_table_says_who_says_what() {
         assert!(table.contains(&*channel.name), "{}\n{table}", channel.name);
     }
     assert!(!table.contains(|letter: char| letter.is_control() && letter != '\n'));
+    drop(pin);
     pair.state.drop_origin(1, None);
     assert!(!pair.state.view().table().contains("CBAnn/"), "only the other one has conferences");
 }
