@@ -178,3 +178,26 @@ fn figures_of_who_catches_up_say_what_was_filtered() {
         assert_eq!((0..5).filter(|n| cache.clear(&state, &format!("b-{}", 100 + n))).count(), 5);
     }
 }
+
+/// A cache does not keep its own updates, by whatever way they come back to it.
+#[test]
+fn a_cache_does_not_keep_its_own_updates() {
+    let _watched = watched();
+    let bus = Bus::builder().manual().build().unwrap();
+    let (state, topic) = (states(&bus), bus.topic("states").unwrap());
+    let calls = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let (counted, updates) = (calls.clone(), bus.cache_updates().clone());
+    let cache = Cache::builder(&bus)
+        .id_of(&state, id)
+        .id_of(&updates, move |update| {
+            assert!(counted.fetch_add(1, Ordering::Relaxed) < 100, "{}", common::ON_PURPOSE);
+            update.id()
+        })
+        .build()
+        .unwrap();
+    let filter = stasis_bus::Filter::all().accept(&state).accept(bus.cache_updates());
+    let cached = topic.caching_with(&cache, filter).unwrap();
+    let _back = cached.topic().forward_to(&topic).unwrap();
+    topic.publish(state.message(("alice".to_owned(), 1)));
+    assert_eq!((calls.load(Ordering::Relaxed), cache.len()), (0, 1));
+}

@@ -115,6 +115,10 @@ impl Store for CacheCore {
         if is(self.exchange.changes.kind()) || is(control.snapshot_ends.kind()) || is(control.clears.kind()) {
             return false;
         }
+        // Each update of an update would be told as another one, without end.
+        if state.as_update().is_some_and(|update| update.cache() == self.number) {
+            return false;
+        }
         let Some(origin) = state.origin() else { return false };
         let Some(id) = self.rules.id(state) else { return false };
         let change = Change {

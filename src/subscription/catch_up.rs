@@ -80,6 +80,7 @@ impl Drop for Held<'_> {
 }
 
 #[cfg(all(test, not(bus_loom)))]
+#[allow(clippy::disallowed_methods)] // A thread to wait for.
 mod tests {
     use super::*;
     use crate::mailbox::Filter;
@@ -124,7 +125,7 @@ mod tests {
             let finals = Arc::new(AtomicUsize::new(0));
             let (counted, captured) = (finals.clone(), Arc::new(()));
             let alive = Arc::downgrade(&captured);
-            let subscriber = thread::spawn(move || {
+            let subscriber = std::thread::spawn(move || {
                 let builder = topic.subscription("late").dispatch(dispatch).catching_up(Arc::new(source));
                 let subscription = builder.start(move |delivery| {
                     let _ = &captured;
