@@ -179,6 +179,25 @@ fn figures_of_who_catches_up_say_what_was_filtered() {
     }
 }
 
+/// Two caches that hear each other's updates keep what the other says of states, and that is the end of it.
+#[test]
+fn two_caches_that_keep_each_others_updates_come_to_rest() {
+    let _watched = watched();
+    let bus = Bus::builder().manual().build().unwrap();
+    let (state, topic) = (states(&bus), bus.topic("states").unwrap());
+    let updates = bus.cache_updates();
+    let cache =
+        || Cache::builder(&bus).id_of(&state, id).id_of(updates, |update| update.id()).build().unwrap();
+    let (one, two) = (cache(), cache());
+    let filter = || stasis_bus::Filter::all().accept(&state).accept(updates);
+    let cached = topic.caching_with(&one, filter()).unwrap();
+    let again = cached.topic().caching_with(&two, filter()).unwrap();
+    let _back = again.topic().forward_to(&topic).unwrap();
+    topic.publish(state.message(("alice".to_owned(), 1)));
+    assert_eq!((one.len(), two.len()), (1, 1));
+    assert!(two.get(updates, "alice").is_some());
+}
+
 /// A cache does not keep its own updates, by whatever way they come back to it.
 #[test]
 fn a_cache_does_not_keep_its_own_updates() {

@@ -34,6 +34,7 @@ use std::fmt;
 /// | a change of subscriptions | nothing |
 /// | an update of this cache, whatever way it came | nothing |
 /// | an update of another cache | nothing, unless the filter names that type; then it is kept a little later, in order |
+/// | an update of an update | nothing |
 ///
 /// If the cache computes aggregates, that follows when every mailbox has the message, as an update of its own.
 ///

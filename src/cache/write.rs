@@ -115,8 +115,8 @@ impl Store for CacheCore {
         if is(self.exchange.changes.kind()) || is(control.snapshot_ends.kind()) || is(control.clears.kind()) {
             return false;
         }
-        // Each update of an update would be told as another one, without end.
-        if state.as_update().is_some_and(|update| update.cache() == self.number) {
+        // Each update of an update would be told as another one: without end, of this cache, or of two that hear each other.
+        if state.as_update().is_some_and(|update| update.cache() == self.number || update.is_of_update()) {
             return false;
         }
         let Some(origin) = state.origin() else { return false };

@@ -74,6 +74,11 @@ impl CacheUpdate {
         &self.id
     }
 
+    /// Whether the entry is itself an update, of another cache.
+    pub(crate) fn is_of_update(&self) -> bool {
+        self.state().is_some_and(|state| state.as_update().is_some())
+    }
+
     pub(crate) fn cache(&self) -> u64 {
         self.cache
     }
