@@ -107,8 +107,8 @@ impl Domain {
         Guard { inner: handles::pin(&self.me, &self.collector), _domain: PhantomData }
     }
 
-    /// Drops what was retired and is read by nobody any more; here, on this thread. The caller holds no lock that a
-    /// drop may want, and no guard, or nothing gets any further.
+    /// Drops what was retired and is read by nobody any more; here, on this thread. The caller holds no shard's lock, which
+    /// this takes one by one, and none that a drop may want; and no guard, or nothing gets any further.
     pub(crate) fn sweep(&self) {
         self.hand_over();
         self.flush();
@@ -127,7 +127,8 @@ impl Domain {
         self.counts.iter().map(|count| count.load(SeqCst)).sum()
     }
 
-    /// How long the oldest of what waits has been held by a guard: somebody is pinned for at least as long.
+    /// How long the oldest of what waits has been held by a guard: somebody is pinned for at least as long. The caller
+    /// holds no shard's lock.
     pub(crate) fn oldest_pin(&self) -> Option<Duration> {
         self.hand_over();
         self.flush();
