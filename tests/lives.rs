@@ -712,19 +712,17 @@ fn g5_four_publishers_keep_within_the_bound() {
             let builder = if aggregates { summing(bus, kind) } else { builder(bus, kind) };
             builder.max_entries(50).build().unwrap()
         });
-        let most = AtomicU64::new(0);
         thread::scope(|scope| {
             for by in 0..4 {
-                let (kept, most) = (&kept, &most);
+                let kept = &kept;
                 scope.spawn(move || {
                     for n in 0..250 {
                         kept.publish(&format!("{}", by * 250 + n), by * 250 + n);
-                        most.fetch_max(kept.cache.len() as u64, Ordering::Relaxed);
                     }
                 });
             }
         });
-        assert!(most.into_inner() <= 54, "one for each publisher");
+        // Not before: a length is the sum of the shards' lengths, each of another moment.
         let stats = kept.cache.stats();
         assert!((40..=50).contains(&kept.cache.len()) && stats.evicted >= 950, "{stats}");
         for chain in chains(kept.bus.cache_updates(), &kept.updates.all()).values() {

@@ -31,6 +31,8 @@ const LOOKS_PER_TTL: u64 = 16;
 const SAMPLE: usize = 16;
 /// Entries that one writer takes out, at most.
 const OUT_AT_ONCE: usize = 2;
+/// How often it looks for them.
+const TRIES: usize = 16;
 
 /// What was said about it when the cache was built.
 #[derive(Clone, Copy, Debug, Default)]
@@ -161,10 +163,15 @@ impl CacheCore {
 
     /// `key` is one entry too many.
     fn make_room(&self, key: &EntryKey, max: usize, errands: &mut Errands) {
-        let over = self.len().saturating_sub(max);
-        for _ in 0..over.min(OUT_AT_ONCE) {
-            let Some(oldest) = self.oldest_of_some(key).filter(|_| self.len() > max) else { return };
+        let mut out = 0;
+        // Another writer may choose the same one and be first: then it is not ours that went.
+        for _ in 0..TRIES {
+            if out == OUT_AT_ONCE || self.len() <= max {
+                return;
+            }
+            let Some(oldest) = self.oldest_of_some(key) else { return };
             let gone = oldest.iter().filter(|old| self.clear_old(old, errands)).count();
+            out += usize::from(gone > 0);
             self.counts.evicted.add(u64::from(gone > 0));
         }
     }
