@@ -37,7 +37,7 @@ impl Model {
         Self { bus, kind, cache, topic, cached }
     }
 
-    fn told(&self) -> (Subscription, Updates) {
+    fn told(&self, dispatch: Dispatch) -> (Subscription, Updates) {
         let (seen, kind) = (Updates::new(Plain::new(Vec::new())), self.kind.clone());
         let (shown, updates) = (seen.clone(), self.bus.cache_updates().clone());
         let handler = move |delivery: &Delivery<'_>| {
@@ -46,7 +46,7 @@ impl Model {
             shown.write(|seen| seen.push((read(&update.old), read(&update.new))));
         };
         let builder = self.cached.subscription("told").accept(self.bus.cache_updates());
-        (builder.capacity(8).dispatch(Dispatch::Serial).start(handler).unwrap(), seen)
+        (builder.capacity(8).dispatch(dispatch).start(handler).unwrap(), seen)
     }
 
     fn lease(&self) -> Lease<u8> {
@@ -77,7 +77,7 @@ fn assert_chain(updates: &[(Option<u8>, Option<u8>)], stands: Option<u8>) {
 fn lease_that_goes_against_a_newer_one() {
     explore(1, || {
         let model = Model::new();
-        let (told, seen) = model.told();
+        let (told, seen) = model.told(Dispatch::Serial);
         let old = model.lease();
         old.publish(1);
         let gone = spawn(move || drop(old));
@@ -91,6 +91,35 @@ fn lease_that_goes_against_a_newer_one() {
         seen.read(|updates| assert_chain(updates, None));
         drop(told);
     });
+}
+
+/// A lease goes while somebody publishes another way: what it takes out is the state that stood, in its place in the
+/// chain, and what comes after it stays.
+#[test]
+fn lease_that_goes_against_an_update() {
+    static CLEARED: Witness = Witness::new();
+    static STAYED: Witness = Witness::new();
+    explore(1, || {
+        let model = Model::new();
+        let (told, seen) = model.told(Dispatch::Pool);
+        let lease = model.lease();
+        lease.publish(1);
+        let (topic, kind) = (model.topic.clone(), model.kind.clone());
+        let other = spawn(move || _ = topic.publish(kind.message(2)));
+        drop(lease);
+        other.join().unwrap();
+        model.bus.run_until_idle();
+        let stands = model.number();
+        match stands {
+            None => &CLEARED,
+            Some(2) => &STAYED,
+            other => panic!("{other:?} stands, which was replaced"),
+        }
+        .see();
+        seen.read(|updates| assert_chain(updates, stands));
+        drop(told);
+    });
+    assert!(CLEARED.was_seen() && STAYED.was_seen());
 }
 
 /// Waits for one change of the entry, and reads the number that it gives.

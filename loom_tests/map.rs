@@ -258,7 +258,7 @@ fn interrupted_iteration_against_grow() {
 /// What one has read, and knows that all are done with, the other drops: after the look.
 #[test]
 fn two_sweeps() {
-    explore(2, || {
+    explore(1, || {
         let model = Model::new(&[A]);
         let theirs = model.clone();
         let reader = spawn(move || {
