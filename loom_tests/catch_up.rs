@@ -193,7 +193,7 @@ impl Cached {
 fn update_against_catching_up() {
     static BEFORE: Witness = Witness::new();
     static AFTER: Witness = Witness::new();
-    explore(3, || {
+    explore(1, || {
         let cached = Cached::new();
         let told = cached.catch_up_against(cached.kind.message(2));
         match told.as_slice() {
@@ -210,7 +210,7 @@ fn update_against_catching_up() {
 fn clear_against_catching_up() {
     static BEFORE: Witness = Witness::new();
     static AFTER: Witness = Witness::new();
-    explore(3, || {
+    explore(1, || {
         let cached = Cached::new();
         let state = cached.cache.get(&cached.kind, "one").unwrap();
         let told = cached.catch_up_against(cached.bus.clear(&state));
