@@ -8,23 +8,29 @@ use common::{Log, ON_PURPOSE, OnDrop, listen, watched};
 use stasis_bus::{AnyType, Bus, Cache, Dispatch, Message, MessageType, PanicPlace, Topic};
 use states::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 
 /// What the functions of a cache use once it is there.
 #[derive(Clone, Default)]
-struct Reach(Arc<OnceLock<Parts>>);
+struct Reach(Arc<Mutex<Option<Parts>>>);
 
 type Parts = (Bus, MessageType<State>, Cache, Topic);
 
 impl Reach {
     fn set(&self, bus: &Bus, kind: &MessageType<State>, cache: &Cache, topic: &Topic) {
-        assert!(self.0.set((bus.clone(), kind.clone(), cache.clone(), topic.clone())).is_ok());
+        *self.0.lock().unwrap() = Some((bus.clone(), kind.clone(), cache.clone(), topic.clone()));
+    }
+
+    /// A cache whose functions hold it would keep itself.
+    fn let_go(&self) {
+        *self.0.lock().unwrap() = None;
     }
 
     /// Does everything that there is to do with the cache, to the very entry that is being written. Once: what it does
     /// leads here again.
     fn use_it(&self, done: &AtomicUsize) {
-        let Some((bus, kind, cache, topic)) = self.0.get() else { return };
+        let parts = self.0.lock().unwrap().clone();
+        let Some((bus, kind, cache, topic)) = &parts else { return };
         if done.fetch_add(1, Ordering::Relaxed) > 0 {
             return;
         }
@@ -69,6 +75,7 @@ fn run(make: impl FnOnce(&Bus, &MessageType<State>, &Reach, &Arc<AtomicUsize>) -
     assert!(done.load(Ordering::Relaxed) >= 1, "the function was not called");
     assert_eq!(bus.stats().panics, 0);
     common::end(&bus);
+    reach.let_go();
     for (_, chain) in chains(bus.cache_updates(), &told.all()) {
         assert_chain(&kind, &chain);
     }

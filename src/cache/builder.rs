@@ -23,7 +23,7 @@ use std::time::Duration;
 /// anything on the bus (this cache included), and must be pure: they may be called again, or for a message that another
 /// one overtakes. A panic in one is caught, counted and told to the bus's hook with the cache's name: without an id the
 /// message is not kept; states that could not be compared are different; an aggregate that could not be computed stays
-/// as it was.
+/// as it was. They are dropped with the cache: one that holds the cache itself, or what holds it, keeps it for ever.
 ///
 /// | option | default |
 /// | --- | --- |
