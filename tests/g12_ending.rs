@@ -131,10 +131,11 @@ fn g11_a_snapshot_leaves_nothing_behind() {
         topic.caching(&cache).unwrap().detach();
         (0..200).for_each(|n: u32| _ = topic.publish(kind.message((n.to_string(), census.born()))));
         let gate = Gate::new();
+        let mut kept = Vec::new();
         for mode in QUEUED_MODES.into_iter().filter(|mode| *mode != Dispatch::Serial) {
             let passed = gate.clone();
             let listener = listen(cache.snapshot_subscription("stuck"), mode, move |_| passed.pass());
-            std::mem::forget(listener);
+            kept.push(listener);
         }
         assert_eq!(census.alive(), 200);
         let opener = thread::spawn(move || {
