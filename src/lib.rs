@@ -31,6 +31,9 @@ mod topic_pool;
 
 mod bus;
 
+#[cfg(feature = "metrics")]
+pub mod observe;
+
 #[cfg(feature = "config")]
 pub use bus::BusConfig;
 pub use bus::{
