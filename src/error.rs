@@ -8,6 +8,8 @@ mod config_text;
 #[cfg(feature = "json")]
 mod event;
 mod route;
+#[cfg(any(feature = "console", feature = "prometheus"))]
+mod serve;
 mod service;
 
 pub use cache::{CacheError, CachingError, EntryError, WatchEnded};
@@ -16,6 +18,8 @@ pub use config_text::{ConfigProblem, ConfigTextError};
 #[cfg(feature = "json")]
 pub use event::EventError;
 pub use route::RouteError;
+#[cfg(any(feature = "console", feature = "prometheus"))]
+pub use serve::ServeError;
 pub use service::{PoolError, StateError};
 
 use std::fmt;
@@ -360,6 +364,9 @@ pub enum Error {
     Pool(PoolError),
     /// A state manager has no such state.
     State(StateError),
+    /// An HTTP server was not started.
+    #[cfg(any(feature = "console", feature = "prometheus"))]
+    Serve(ServeError),
     /// Waiting was given up.
     Wait(WaitError),
     /// A shutdown did not wait for the end.
@@ -386,6 +393,8 @@ impl fmt::Display for Error {
             Self::Watch(error) => error.fmt(f),
             Self::Pool(error) => error.fmt(f),
             Self::State(error) => error.fmt(f),
+            #[cfg(any(feature = "console", feature = "prometheus"))]
+            Self::Serve(error) => error.fmt(f),
             Self::Wait(error) => error.fmt(f),
             Self::Shutdown(error) => error.fmt(f),
         }
@@ -427,6 +436,8 @@ each!(
 each!(ConfigText(ConfigTextError));
 #[cfg(feature = "json")]
 each!(Event(EventError));
+#[cfg(any(feature = "console", feature = "prometheus"))]
+each!(Serve(ServeError));
 
 impl From<NameError> for TypeError {
     fn from(error: NameError) -> Self {

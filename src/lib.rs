@@ -31,6 +31,8 @@ mod topic_pool;
 
 mod bus;
 
+#[cfg(any(feature = "console", feature = "prometheus"))]
+pub mod http;
 #[cfg(feature = "metrics")]
 pub mod observe;
 
@@ -49,6 +51,8 @@ pub use dispatch::threads::{ThreadInfo, ThreadKind};
 pub use dispatch::wait::Wait;
 #[cfg(feature = "json")]
 pub use error::EventError;
+#[cfg(any(feature = "console", feature = "prometheus"))]
+pub use error::ServeError;
 pub use error::{
     CacheError, CachingError, ConfigError, EntryError, Error, FilterError, ForwardError, NameError,
     PoolError, RouteError, ShutdownError, StateError, SubscribeError, TypeError, WaitError, WatchEnded,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Every module, ground first. A module uses those of its own line only through itself, and those of lines above it
 /// here.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["sync", "ids", "error"],
     &["map", "queue", "message", "stats"],
     &["dispatch"],
@@ -17,6 +17,7 @@ const LAYERS: [&[&str]; 9] = [
     &["cache", "router", "state", "topic_pool"],
     &["bus"],
     &["observe"],
+    &["http"],
 ];
 /// These may go round `src/sync`; each says why.
 const OWN_ATOMICS: [&str; 3] = ["ids.rs", "dispatch/waits.rs", "message/tally.rs"];

@@ -7,6 +7,8 @@ use std::marker::PhantomData;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::Path;
 
+#[cfg(any(feature = "console", feature = "prometheus"))]
+use stasis_bus::http::{Server, ServerBuilder};
 use stasis_bus::*;
 
 /// Whether a type has a trait: the inherent constant is there only if it has, and goes before the trait's.
@@ -81,6 +83,8 @@ table! {
     StateSubscription "sypur"
     StateObservation "sypur"
     Publisher "spur"
+    #[cfg(any(feature = "console", feature = "prometheus"))]
+    Server "sypur"
     Router "sypur"
     Routes "sypur"
     // Values are shared, and as safe as they are.
@@ -96,6 +100,8 @@ table! {
     CachePin<'static> "p"
     Overflow "syp"
     BusBuilder "syp"
+    #[cfg(any(feature = "console", feature = "prometheus"))]
+    ServerBuilder "sypur"
     SubscriptionBuilder<'static> "sp"
     RouterBuilder<'static> "sp"
     StateSubscriptionBuilder<'static> "sp"
@@ -182,6 +188,8 @@ table! {
     AnyType "sypur"
     CacheStats "sypur"
     RouteError "sypur"
+    #[cfg(any(feature = "console", feature = "prometheus"))]
+    ServeError "sypur"
     ShutdownError "sypur"
     StateError "sypur"
     SubscribeError "sypur"
@@ -198,9 +206,9 @@ fn source(path: &str) -> String {
 /// Public, but no types.
 const TRAITS: [&str; 2] = ["Select", "StateObserver"];
 
-/// The names in the `pub use` lines of src/lib.rs that are of types.
+/// The names in the `pub use` lines of src/lib.rs, and of its public modules, that are of types.
 fn public_names() -> BTreeSet<String> {
-    let text = source("src/lib.rs");
+    let text = source("src/lib.rs") + &source("src/http/mod.rs");
     let mut names = BTreeSet::new();
     for statement in text.split("pub use ").skip(1) {
         let statement = statement.split(';').next().unwrap_or_default();

@@ -16,6 +16,8 @@ pub enum ThreadKind {
     Standby,
     /// Runs the dedicated subscription of this name.
     Dedicated(String),
+    /// Answers HTTP requests (features `prometheus` and `console`).
+    Http,
     /// Ends a bus whose last handle was dropped, or that a handler shut down.
     Shutdown,
 }
