@@ -93,9 +93,9 @@ impl Ticks {
         let all = cpu.iter().take(8).sum();
         let idle: u64 = cpu.iter().skip(3).take(2).sum();
         let stat = first_line("/proc/self/stat");
-        // Behind the name in brackets, utime and stime are the 12th and 13th fields.
+        // Behind the name in brackets, utime and stime are the 12th and 13th fields; then those of children that ended.
         let own = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-        let own = own.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        let own = own.skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum();
         Self { all, busy: all - idle, own }
     }
 }

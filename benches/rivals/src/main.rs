@@ -1,35 +1,36 @@
 //! stasis-bus beside its rivals: the same work, on the same machine, in the same run.
 //!
 //! ```text
-//! rivals [SCENARIO ...] [--reps N] [--quick] [--json FILE] [--check] [--only NAME]
+//! rivals [SCENARIO ...] [--reps N] [--quick] [--json FILE] [--check] [--plot FILE.svg] [--markdown FILE] [--only NAME]
 //! ```
 //!
-//! See `benches/README.md` for the method and how to read the result.
+//! See `benches/README.md` for the method and how to read the result. `bench` has the words, `families` the scenarios,
+//! `targets` what is held against what; the rest runs them and tells what came out.
 
-mod contestants;
+mod allocator;
+mod bench;
+mod conductor;
+mod families;
 mod machine;
 mod options;
-mod race;
 mod report;
-mod scenario;
+mod results;
+mod targets;
+mod verdict;
+mod worker;
 
-use contestants::Contestant;
-use machine::{Load, Watch};
-use options::Options;
-use race::{Outcome, Race};
-use report::{Cell, Report};
-use scenario::Fanout;
+use bench::{Effort, Outcome, Scenario};
+use machine::Load;
+use options::{Options, Task};
+use results::Cells;
+use std::fs;
 use std::process::ExitCode;
 
-/// One allocator for all, so that the system's does not decide.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// How often a disturbed repetition is repeated before it counts all the same.
-const REPEATS_MAX: usize = 3;
+static ALLOCATOR: allocator::Switch = allocator::Switch;
 
 fn main() -> ExitCode {
-    match Options::parse().and_then(|options| run(&options)) {
+    match options::read().and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("rivals: {error}");
@@ -38,60 +39,67 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: &Options) -> Outcome<()> {
-    let load = Load::begin();
-    let mut report = Report::default();
-    for fanout in &options.scenarios {
-        report.add(measure(fanout, options)?);
-        if !options.check {
-            report.print_last();
+fn run(task: Task) -> Outcome<()> {
+    match task {
+        Task::Serve(scenario) => worker::serve(&scenario),
+        Task::List(scenarios) => {
+            scenarios.iter().for_each(list);
+            Ok(())
         }
-    }
-    if options.check {
-        println!("checked: {} cells, every message counted, every sum right", report.cells());
-        return Ok(());
-    }
-    report.print_targets();
-    println!("\n{}; {} of {} repetitions disturbed", load.end(), report.disturbed(), report.repetitions());
-    match &options.json {
-        Some(path) => report.write_json(path),
-        None => Ok(()),
+        Task::Help => {
+            println!("{}", options::usage());
+            Ok(())
+        }
+        Task::Measure(scenarios, options) => measure(&scenarios, &options),
     }
 }
 
-/// All contestants in one scenario, repetition by repetition: what disturbs one disturbs its neighbours too.
-fn measure(fanout: &Fanout, options: &Options) -> Outcome<Vec<Cell>> {
-    let takes_part = |one: &&'static Contestant| (one.fits)(fanout) && options.admits(one.name);
-    let mut cells: Vec<_> =
-        contestants::ALL.iter().filter(takes_part).map(|one| Cell::new(fanout, one)).collect();
-    for repetition in 0..options.repetitions {
-        eprint!("\r{} {}/{} ", fanout.name(), repetition + 1, options.repetitions);
-        for cell in &mut cells {
-            repeat(fanout, cell, options)?;
-        }
-    }
-    eprint!("\r\x1b[K");
-    Ok(cells)
+fn list(scenario: &Scenario) {
+    println!("{} ({}): {}", scenario.name, scenario.family, scenario.about);
+    scenario.contestants.iter().for_each(|one| println!("  {}, {}", one.name, one.wait));
 }
 
-/// One repetition that counts: one that other work disturbed is repeated, a few times.
-fn repeat(fanout: &Fanout, cell: &mut Cell, options: &Options) -> Outcome<()> {
-    for left in (0..=REPEATS_MAX).rev() {
-        let watch = Watch::start();
-        let nanoseconds = race_once(fanout, cell.contestant)?;
-        let disturbed = !options.check && watch.was_disturbed();
-        if !disturbed || left == 0 {
-            cell.add(nanoseconds, disturbed);
-            break;
+fn measure(scenarios: &[Scenario], options: &Options) -> Outcome<()> {
+    let (load, mut results) = (Load::begin(), Vec::new());
+    for scenario in scenarios.iter().filter(|scenario| conductor::is_wanted(scenario, options)) {
+        let cells = conductor::measure(scenario, options)?;
+        if options.effort != Effort::Check {
+            println!("{}", report::table::of(&cells));
         }
+        results.push(cells);
+    }
+    if results.is_empty() {
+        return Err("nobody takes part: see --list".into());
+    }
+    match options.effort {
+        Effort::Check => tell_checked(&results),
+        _ => tell(&results, &load.end(), options)?,
     }
     Ok(())
 }
 
-/// One repetition. Returns nanoseconds per message; an error if a single message went wrong.
-fn race_once(fanout: &Fanout, contestant: &Contestant) -> Outcome<f64> {
-    let race = Race::new(fanout);
-    let outcome = (contestant.run)(&race).and_then(|time| race.verify().map(|()| time));
-    let time = outcome.map_err(|error| format!("{} in {}: {error}", contestant.name, fanout.name()))?;
-    Ok(time.as_nanos() as f64 / fanout.messages as f64)
+fn tell_checked(results: &[Cells]) {
+    let cells: usize = results.iter().map(Cells::rows).sum();
+    println!("checked: {cells} cells, every message counted, every sum right");
+}
+
+fn tell(results: &[Cells], load: &Load, options: &Options) -> Outcome<()> {
+    report::targets(results).iter().for_each(|line| println!("{line}"));
+    println!("\n{load}; {}", report::repetitions(results));
+    if let Some(path) = &options.json {
+        fs::write(path, report::json::of(results))?;
+    }
+    if let Some(path) = &options.markdown {
+        fs::write(path, report::markdown::of(results, load, &command()))?;
+    }
+    match &options.plot {
+        Some(path) => report::plot::draw(results, path),
+        None => Ok(()),
+    }
+}
+
+/// As it was typed, but for the program's own path.
+fn command() -> String {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    format!("rivals {}", arguments.join(" ")).trim_end().to_owned()
 }

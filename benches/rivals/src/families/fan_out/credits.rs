@@ -3,7 +3,7 @@
 //! A publisher reserves the right to send a few messages at a time, and waits until the slowest subscriber has come
 //! within the capacity of what was reserved. Subscribers say how far they are every few messages and before they wait.
 
-use crate::scenario::CAPACITY;
+use super::load::CAPACITY;
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

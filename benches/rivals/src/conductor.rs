@@ -1,0 +1,62 @@
+//! Who runs when: all contestants of a scenario in turn, repetition by repetition, under each allocator. What disturbs
+//! one disturbs its neighbours too.
+
+use crate::allocator::Allocator;
+use crate::bench::{Contestant, Effort, Outcome, Scenario};
+use crate::options::Options;
+use crate::results::{Cells, Row};
+use crate::worker::{Answer, Worker};
+
+/// How often a disturbed repetition is repeated before it counts all the same.
+const REPEATS_MAX: usize = 3;
+
+/// What one scenario brought.
+pub fn measure(scenario: &Scenario, options: &Options) -> Outcome<Cells> {
+    let mut workers = start(scenario, options)?;
+    let mut cells = Cells::of(scenario);
+    for repetition in 1..=options.repetitions {
+        eprint!("\r{} {repetition}/{} ", scenario.name, options.repetitions);
+        for (index, contestant) in takers(scenario, options) {
+            for worker in &mut workers {
+                let answer = repeat(worker, index, options)
+                    .map_err(|error| format!("{} in {}: {error}", contestant.name, scenario.name))?;
+                cells.add(&Row::new(contestant, worker.allocator), answer);
+            }
+        }
+    }
+    eprint!("\r\x1b[K");
+    Ok(cells)
+}
+
+/// Whether anybody takes part.
+pub fn is_wanted(scenario: &Scenario, options: &Options) -> bool {
+    takers(scenario, options).next().is_some() && allocators(scenario, options).next().is_some()
+}
+
+fn takers<'a>(
+    scenario: &'a Scenario,
+    options: &'a Options,
+) -> impl Iterator<Item = (usize, &'a Contestant)> + use<'a> {
+    scenario.contestants.iter().enumerate().filter(|(_, one)| options.admits(&one.name))
+}
+
+/// Correctness does not depend on the allocator: one is enough for a check.
+fn allocators<'a>(scenario: &'a Scenario, options: &'a Options) -> impl Iterator<Item = Allocator> + use<'a> {
+    let all = scenario.allocators.iter().copied().filter(|one| options.admits_allocator(*one));
+    all.take(if options.effort == Effort::Check { 1 } else { usize::MAX })
+}
+
+fn start(scenario: &Scenario, options: &Options) -> Outcome<Vec<Worker>> {
+    allocators(scenario, options).map(|allocator| Worker::start(scenario, allocator)).collect()
+}
+
+/// One repetition that counts: one that other work disturbed is repeated, a few times.
+fn repeat(worker: &mut Worker, contestant: usize, options: &Options) -> Outcome<Answer> {
+    for _ in 0..REPEATS_MAX {
+        let answer = worker.repeat(contestant, options.effort)?;
+        if !answer.disturbed || options.effort == Effort::Check {
+            return Ok(answer);
+        }
+    }
+    worker.repeat(contestant, options.effort)
+}

@@ -1,0 +1,44 @@
+//! Fan-out: every subscriber sees every message.
+
+mod arrangements;
+mod channels;
+mod credits;
+mod drain;
+mod load;
+mod race;
+mod stasis;
+mod tokio_broadcast;
+
+use crate::bench::{Contestant, Scenario};
+use arrangements::{ALL, Arrangement};
+use load::{Load, Payload};
+use race::Race;
+
+const FAMILY: &str = "fanout";
+/// The numbers of subscribers that everything is measured with.
+pub const WIDTHS: [usize; 5] = [1, 4, 16, 64, 1000];
+
+pub fn all() -> Vec<Scenario> {
+    let fresh = WIDTHS.map(|width| Load::new(format!("fanout-{width}"), width));
+    let two =
+        WIDTHS.map(|width| Load { publishers: 2, ..Load::new(format!("two-publishers-{width}"), width) });
+    let batch = [1, 4, 16].map(|width| Load { batches: true, ..Load::new(format!("batch-{width}"), width) });
+    let same = [1, 4, 16]
+        .map(|width| Load { payload: Payload::Same, ..Load::new(format!("republish-{width}"), width) });
+    fresh.into_iter().chain(two).chain(batch).chain(same).map(scenario).collect()
+}
+
+fn scenario(load: Load) -> Scenario {
+    let fitting = ALL.iter().filter(|one| (one.fits)(&load));
+    let contestants = fitting.map(|one| contestant(one, &load)).collect();
+    Scenario::timed(FAMILY, load.name.clone(), load.about(), contestants)
+}
+
+fn contestant(one: &'static Arrangement, load: &Load) -> Contestant {
+    let load = load.clone();
+    Contestant::new(one.rival, one.name, one.wait, move |effort| {
+        let race = Race::new(load.sized(effort));
+        let time = (one.run)(&race)?;
+        race.sample(time)
+    })
+}

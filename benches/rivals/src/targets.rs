@@ -1,0 +1,161 @@
+//! The targets: what is held against what, and the goal. Who reads the verdicts finds them in `verdict.rs`.
+
+/// A line at the end of the run.
+pub struct Target {
+    /// `fanout-16/kanal`.
+    pub name: &'static str,
+    pub question: Question,
+    pub goal: Goal,
+}
+
+/// What the figure of a target is; costs all of them, medians under mimalloc.
+pub enum Question {
+    /// The rival's cost divided by ours.
+    Faster { ours: Pick, rival: Pick },
+    /// Our cost divided by another one.
+    Dearer { ours: Pick, than: Pick },
+    /// A figure as it is.
+    Plain(Pick),
+}
+
+/// The cell with the lowest median of those that fit.
+#[derive(Clone, Copy)]
+pub struct Pick {
+    pub scenario: &'static str,
+    /// Contestants, or rivals with all their arrangements.
+    pub any_of: &'static [&'static str],
+    /// Empty: the first that the scenario has.
+    pub metric: &'static str,
+}
+
+#[derive(Clone, Copy)]
+pub enum Goal {
+    AtLeast(f64),
+    AtMost(f64),
+    /// At least so much would be fine.
+    Stretch(f64),
+    /// A figure worth having.
+    Reported,
+}
+
+use Goal::{AtLeast, AtMost, Reported, Stretch};
+
+/// Pool subscriptions, one worker, `Topic::publish`.
+const POOL: &str = "stasis pool";
+/// The rivals whose subscribers share one message and lose none.
+const SHARING: &[&str] = &[
+    "crossbeam",
+    "kanal",
+    "flume",
+    "std-mpsc",
+    "tokio-mpsc",
+    "crossfire",
+    "bus",
+    "tokio-broadcast",
+    "async-broadcast",
+    "multiqueue2",
+    "disruptor-multi",
+    "disruptor-single",
+];
+
+/// Every target, in the order of the report.
+#[rustfmt::skip]
+pub static TABLE: &[Target] = &[
+    // ---- fan-out: every subscriber gets every message --------------------------------------------------------------
+    faster("fanout-4/crossbeam", "fanout-4", &["crossbeam"], AtLeast(2.0)),
+    faster("fanout-4/kanal", "fanout-4", &["kanal"], AtLeast(2.0)),
+    faster("fanout-4/flume", "fanout-4", &["flume"], AtLeast(2.0)),
+    faster("fanout-4/std-mpsc", "fanout-4", &["std-mpsc"], AtLeast(2.0)),
+    faster("fanout-4/tokio-mpsc", "fanout-4", &["tokio-mpsc"], AtLeast(2.0)),
+    faster("fanout-16/crossbeam", "fanout-16", &["crossbeam"], AtLeast(2.0)),
+    faster("fanout-16/kanal", "fanout-16", &["kanal"], AtLeast(2.0)),
+    faster("fanout-16/flume", "fanout-16", &["flume"], AtLeast(2.0)),
+    faster("fanout-16/std-mpsc", "fanout-16", &["std-mpsc"], AtLeast(2.0)),
+    faster("fanout-16/tokio-mpsc", "fanout-16", &["tokio-mpsc"], AtLeast(2.0)),
+    faster("fanout-64/crossbeam", "fanout-64", &["crossbeam"], AtLeast(2.0)),
+    faster("fanout-64/kanal", "fanout-64", &["kanal"], AtLeast(2.0)),
+    faster("fanout-64/flume", "fanout-64", &["flume"], AtLeast(2.0)),
+    faster("fanout-64/std-mpsc", "fanout-64", &["std-mpsc"], AtLeast(2.0)),
+    faster("fanout-64/tokio-mpsc", "fanout-64", &["tokio-mpsc"], AtLeast(2.0)),
+    faster("fanout-4/crossfire", "fanout-4", &["crossfire"], AtLeast(1.5)),
+    faster("fanout-4/bus", "fanout-4", &["bus"], AtLeast(1.5)),
+    faster("fanout-16/crossfire", "fanout-16", &["crossfire"], AtLeast(2.0)),
+    faster("fanout-16/bus", "fanout-16", &["bus"], AtLeast(2.0)),
+    faster("fanout-64/crossfire", "fanout-64", &["crossfire"], AtLeast(2.0)),
+    faster("fanout-64/bus", "fanout-64", &["bus"], AtLeast(2.0)),
+    faster("fanout-4/tokio-broadcast", "fanout-4", &["tokio-broadcast"], AtLeast(2.5)),
+    faster("fanout-16/tokio-broadcast", "fanout-16", &["tokio-broadcast"], AtLeast(2.5)),
+    faster("fanout-64/tokio-broadcast", "fanout-64", &["tokio-broadcast"], AtLeast(2.5)),
+    faster("fanout-4/tokio-broadcast-lossy", "fanout-4", &["tokio-broadcast-lossy"], Reported),
+    faster("fanout-16/tokio-broadcast-lossy", "fanout-16", &["tokio-broadcast-lossy"], Reported),
+    faster("fanout-64/tokio-broadcast-lossy", "fanout-64", &["tokio-broadcast-lossy"], Reported),
+    faster("fanout-4/disruptor-multi", "fanout-4", &["disruptor-multi"], AtLeast(1.3)),
+    faster("fanout-4/disruptor-single", "fanout-4", &["disruptor-single"], AtLeast(1.2)),
+    faster("fanout-16/disruptor-multi", "fanout-16", &["disruptor-multi"], AtLeast(0.9)),
+    faster("fanout-16/disruptor-multi", "fanout-16", &["disruptor-multi"], Stretch(1.1)),
+    faster("fanout-16/disruptor-single", "fanout-16", &["disruptor-single"], AtLeast(0.9)),
+    faster("fanout-16/disruptor-single", "fanout-16", &["disruptor-single"], Stretch(1.0)),
+    faster("fanout-64/disruptor-multi", "fanout-64", &["disruptor-multi"], AtLeast(0.6)),
+    faster("fanout-64/disruptor-multi", "fanout-64", &["disruptor-multi"], Stretch(1.0)),
+    faster("fanout-1000/disruptor-multi", "fanout-1000", &["disruptor-multi"], Reported),
+    faster("fanout-1/best-sharing", "fanout-1", SHARING, AtLeast(0.85)),
+    faster("fanout-1/best-sharing", "fanout-1", SHARING, Stretch(1.0)),
+    faster("batch-1/best-sharing", "batch-1", SHARING, AtLeast(1.2)),
+    faster("batch-4/best-sharing", "batch-4", SHARING, AtLeast(1.2)),
+    faster("two-publishers-4/best", "two-publishers-4", SHARING, AtLeast(1.4)),
+    // One message again and again: beside fresh ones, and beside what one store for each delivery costs.
+    dearer("republish-16/fanout-16", at("republish-16", &[POOL]), at("fanout-16", &[POOL]), Reported),
+    dearer("republish-16/store-per-delivery", at("republish-16", &[POOL]), at("republish-16", &["floor"]), Reported),
+];
+
+const fn faster(
+    name: &'static str,
+    scenario: &'static str,
+    rivals: &'static [&'static str],
+    goal: Goal,
+) -> Target {
+    Target {
+        name,
+        question: Question::Faster { ours: at(scenario, &[POOL]), rival: at(scenario, rivals) },
+        goal,
+    }
+}
+
+const fn dearer(name: &'static str, ours: Pick, than: Pick, goal: Goal) -> Target {
+    Target { name, question: Question::Dearer { ours, than }, goal }
+}
+
+const fn at(scenario: &'static str, any_of: &'static [&'static str]) -> Pick {
+    Pick { scenario, any_of, metric: "" }
+}
+
+impl Target {
+    /// The cells that it needs.
+    pub fn picks(&self) -> Vec<Pick> {
+        match self.question {
+            Question::Faster { ours, rival: other } | Question::Dearer { ours, than: other } => {
+                vec![ours, other]
+            }
+            Question::Plain(pick) => vec![pick],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::families;
+
+    #[test]
+    fn every_target_names_a_scenario_and_contestants_of_it() {
+        let scenarios = families::all();
+        for pick in TABLE.iter().flat_map(Target::picks) {
+            let found = scenarios.iter().find(|scenario| scenario.name == pick.scenario);
+            let scenario = found.unwrap_or_else(|| panic!("no scenario {}", pick.scenario));
+            for name in pick.any_of {
+                let known = scenario.contestants.iter().any(|one| one.name == *name || one.rival == *name);
+                assert!(known, "no contestant {name} in {}", pick.scenario);
+            }
+        }
+    }
+}
