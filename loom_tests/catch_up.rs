@@ -1,6 +1,7 @@
 //! Catching up: what stands before the ring, against publishers, the end, and a shutdown that discards; and with the public
 //! bus, in manual mode, somebody who catches up against somebody who writes.
 
+use super::one_entry::Model;
 use super::{Plain, Witness, arm, ending, explore, give_back, kind, profile};
 use crate::dispatch::fence::Fence;
 use crate::dispatch::threads::Threads;
@@ -12,7 +13,6 @@ use crate::message::{EndReason, MessageType};
 use crate::queue::Close;
 use crate::sync::time::Clock;
 use crate::sync::{Arc, WakerCell};
-use crate::{Bus, Cache, Topic};
 use loom::thread::spawn;
 
 /// A mailbox with something before its ring; nobody has placed it yet.
@@ -145,27 +145,14 @@ fn discarded_snapshot_is_counted() {
 /// What is told of the one entry: by a snapshot or not, what it was, what it is.
 type Told = (bool, Option<u8>, Option<u8>);
 
-/// A cache of one entry, in which 1 stands; somebody else does something to it.
-struct Cached {
-    bus: Bus,
-    kind: MessageType<u8>,
-    cache: Cache,
-    topic: Topic,
+/// A cache of one entry, in which 1 stands.
+fn cached_one() -> Model {
+    let model = Model::new();
+    model.publish(1);
+    model
 }
 
-impl Cached {
-    fn new() -> Self {
-        let bus = Bus::builder().manual().build().unwrap();
-        let kind = bus.message_type::<u8>("model").unwrap();
-        let read = kind.clone();
-        let cache = Cache::builder(&bus);
-        let cache = cache.id(move |message| read.read(message).map(|_| "one".into())).build().unwrap();
-        let topic = bus.topic("model").unwrap();
-        topic.caching(&cache).unwrap().detach();
-        topic.publish(kind.message(1));
-        Self { bus, kind, cache, topic }
-    }
-
+impl Model {
     /// Catches up while `other` is published by somebody else. Returns what was told, in order.
     fn catch_up_against(&self, other: crate::Message) -> Vec<Told> {
         let topic = self.topic.clone();
@@ -194,7 +181,7 @@ fn update_against_catching_up() {
     static BEFORE: Witness = Witness::new();
     static AFTER: Witness = Witness::new();
     explore(1, || {
-        let cached = Cached::new();
+        let cached = cached_one();
         let told = cached.catch_up_against(cached.kind.message(2));
         match told.as_slice() {
             [(true, None, Some(2))] => BEFORE.see(),
@@ -211,7 +198,7 @@ fn clear_against_catching_up() {
     static BEFORE: Witness = Witness::new();
     static AFTER: Witness = Witness::new();
     explore(1, || {
-        let cached = Cached::new();
+        let cached = cached_one();
         let state = cached.cache.get(&cached.kind, "one").unwrap();
         let told = cached.catch_up_against(cached.bus.clear(&state));
         match told.as_slice() {

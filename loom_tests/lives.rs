@@ -1,76 +1,13 @@
 //! How long entries of a cache live: a lease that goes against a newer one that publishes; who watches, against who publishes
 //! and against the end; a state that is written against the look for old ones. The public bus in manual mode.
 
-use super::{Plain, Witness, explore};
-use crate::sync::Arc;
+use super::one_entry::{Model, assert_chain};
+use super::{Witness, explore};
 use crate::topic::exchange::Phase;
-use crate::{
-    Bus, Cache, CacheBuilder, CachingTopic, Delivery, Dispatch, Lease, Message, MessageType, Subscription,
-    Topic, Watch,
-};
+use crate::{Dispatch, MessageType, Watch};
 use loom::future::block_on;
 use loom::thread::spawn;
 use std::time::Duration;
-
-type Updates = Arc<Plain<Vec<(Option<u8>, Option<u8>)>>>;
-
-/// A cache of one entry, and a topic that is kept in it.
-struct Model {
-    bus: Bus,
-    kind: MessageType<u8>,
-    cache: Cache,
-    topic: Topic,
-    cached: CachingTopic,
-}
-
-impl Model {
-    fn new() -> Self {
-        Self::with(|builder| builder)
-    }
-
-    fn with(options: impl Fn(CacheBuilder) -> CacheBuilder) -> Self {
-        let bus = Bus::builder().manual().build().unwrap();
-        let kind = bus.message_type::<u8>("model").unwrap();
-        let cache = options(Cache::builder(&bus).id(|_| Some("one".into()))).build().unwrap();
-        let topic = bus.topic("model").unwrap();
-        let cached = topic.caching(&cache).unwrap();
-        Self { bus, kind, cache, topic, cached }
-    }
-
-    fn told(&self, dispatch: Dispatch) -> (Subscription, Updates) {
-        let (seen, kind) = (Updates::new(Plain::new(Vec::new())), self.kind.clone());
-        let (shown, updates) = (seen.clone(), self.bus.cache_updates().clone());
-        let handler = move |delivery: &Delivery<'_>| {
-            let Some(update) = delivery.read(&updates) else { return };
-            let read = |message: &Option<Message>| message.as_ref().and_then(|m| kind.read(m)).copied();
-            shown.write(|seen| seen.push((read(&update.old), read(&update.new))));
-        };
-        let builder = self.cached.subscription("told").accept(self.bus.cache_updates());
-        (builder.capacity(8).dispatch(dispatch).start(handler).unwrap(), seen)
-    }
-
-    fn lease(&self) -> Lease<u8> {
-        self.cached.lease(&self.kind, "one").unwrap()
-    }
-
-    fn publish(&self, number: u8) {
-        self.topic.publish(self.kind.message(number));
-    }
-
-    fn number(&self) -> Option<u8> {
-        self.cache.get(&self.kind, "one").and_then(|message| self.kind.read(&message).copied())
-    }
-}
-
-/// Each follows the one before it, from nothing to what stands.
-fn assert_chain(updates: &[(Option<u8>, Option<u8>)], stands: Option<u8>) {
-    let mut last = None;
-    for &(old, new) in updates {
-        assert_eq!(old, last, "in {updates:?}");
-        last = new;
-    }
-    assert_eq!(last, stands, "after {updates:?}");
-}
 
 /// A lease goes while its successor is made and publishes: what that one publishes stands, and goes with it.
 #[test]
@@ -78,17 +15,17 @@ fn lease_that_goes_against_a_newer_one() {
     explore(1, || {
         let model = Model::new();
         let (told, seen) = model.told(Dispatch::Serial);
-        let old = model.lease();
+        let old = model.cached.lease(&model.kind, "one").unwrap();
         old.publish(1);
         let gone = spawn(move || drop(old));
-        let new = model.lease();
+        let new = model.cached.lease(&model.kind, "one").unwrap();
         new.publish(2);
         assert_eq!(model.number(), Some(2));
         gone.join().unwrap();
         assert_eq!(model.number(), Some(2));
         drop(new);
         assert_eq!(model.number(), None);
-        seen.read(|updates| assert_chain(updates, None));
+        assert_chain(&seen, None);
         drop(told);
     });
 }
@@ -102,7 +39,7 @@ fn lease_that_goes_against_an_update() {
     explore(1, || {
         let model = Model::new();
         let (told, seen) = model.told(Dispatch::Pool);
-        let lease = model.lease();
+        let lease = model.cached.lease(&model.kind, "one").unwrap();
         lease.publish(1);
         let (topic, kind) = (model.topic.clone(), model.kind.clone());
         let other = spawn(move || _ = topic.publish(kind.message(2)));
@@ -116,7 +53,7 @@ fn lease_that_goes_against_an_update() {
             other => panic!("{other:?} stands, which was replaced"),
         }
         .see();
-        seen.read(|updates| assert_chain(updates, stands));
+        assert_chain(&seen, stands);
         drop(told);
     });
     assert!(CLEARED.was_seen() && STAYED.was_seen());
@@ -165,7 +102,7 @@ fn state_written_during_the_look_expires() {
     static LATER: Witness = Witness::new();
     const TTL: Duration = Duration::from_millis(1);
     explore(1, || {
-        let model = Model::with(|builder| builder.ttl(TTL));
+        let model = Model::with(|builder, _| builder.ttl(TTL));
         model.publish(1);
         model.bus.advance(TTL);
         let bus = model.bus.clone();

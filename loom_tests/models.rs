@@ -12,6 +12,7 @@ mod mailbox;
 mod map;
 mod marks;
 mod message;
+mod one_entry;
 mod pool;
 mod ring;
 mod room;
@@ -40,17 +41,11 @@ use std::time::Duration;
 ///
 /// `BUS_LOOM_DEEPER=n` allows n more.
 fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
-    explore_some(preemptions, None, model);
-}
-
-/// The same, of at most so many executions if that is said: those whose preemptions come late are first.
-fn explore_some(preemptions: usize, most: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
     let deeper =
         std::env::var("BUS_LOOM_DEEPER").map_or(0, |n| n.parse().expect("BUS_LOOM_DEEPER is a number"));
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions + deeper);
     builder.max_branches = 20_000;
-    builder.max_permutations = most;
     let executions = Arc::new(AtomicUsize::new(0));
     let counted = executions.clone();
     builder.check(move || {
