@@ -7,6 +7,8 @@ mod cache;
 mod config_text;
 #[cfg(feature = "json")]
 mod event;
+#[cfg(feature = "metrics")]
+mod observe;
 mod route;
 #[cfg(any(feature = "console", feature = "prometheus"))]
 mod serve;
@@ -17,6 +19,8 @@ pub use cache::{CacheError, CachingError, EntryError, WatchEnded};
 pub use config_text::{ConfigProblem, ConfigTextError};
 #[cfg(feature = "json")]
 pub use event::EventError;
+#[cfg(feature = "metrics")]
+pub use observe::ObserveError;
 pub use route::RouteError;
 #[cfg(any(feature = "console", feature = "prometheus"))]
 pub use serve::ServeError;
@@ -371,6 +375,9 @@ pub enum Error {
     Wait(WaitError),
     /// A shutdown did not wait for the end.
     Shutdown(ShutdownError),
+    /// Metrics are not published at an interval.
+    #[cfg(feature = "metrics")]
+    Observe(ObserveError),
 }
 
 impl fmt::Display for Error {
@@ -397,6 +404,8 @@ impl fmt::Display for Error {
             Self::Serve(error) => error.fmt(f),
             Self::Wait(error) => error.fmt(f),
             Self::Shutdown(error) => error.fmt(f),
+            #[cfg(feature = "metrics")]
+            Self::Observe(error) => error.fmt(f),
         }
     }
 }
@@ -438,6 +447,8 @@ each!(ConfigText(ConfigTextError));
 each!(Event(EventError));
 #[cfg(any(feature = "console", feature = "prometheus"))]
 each!(Serve(ServeError));
+#[cfg(feature = "metrics")]
+each!(Observe(ObserveError));
 
 impl From<NameError> for TypeError {
     fn from(error: NameError) -> Self {

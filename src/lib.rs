@@ -51,6 +51,8 @@ pub use dispatch::threads::{ThreadInfo, ThreadKind};
 pub use dispatch::wait::Wait;
 #[cfg(feature = "json")]
 pub use error::EventError;
+#[cfg(feature = "metrics")]
+pub use error::ObserveError;
 #[cfg(any(feature = "console", feature = "prometheus"))]
 pub use error::ServeError;
 pub use error::{

@@ -9,6 +9,8 @@ use std::path::Path;
 
 #[cfg(any(feature = "console", feature = "prometheus"))]
 use stasis_bus::http::{Server, ServerBuilder};
+#[cfg(feature = "metrics")]
+use stasis_bus::observe::{Metric, MetricKind, MetricLabel, MetricUnit, Observer, Publishing};
 use stasis_bus::*;
 
 /// Whether a type has a trait: the inherent constant is there only if it has, and goes before the trait's.
@@ -85,6 +87,10 @@ table! {
     Publisher "spur"
     #[cfg(any(feature = "console", feature = "prometheus"))]
     Server "sypur"
+    #[cfg(feature = "metrics")]
+    Observer "sypur"
+    #[cfg(feature = "metrics")]
+    Publishing "sypur"
     Router "sypur"
     Routes "sypur"
     // Values are shared, and as safe as they are.
@@ -190,6 +196,16 @@ table! {
     RouteError "sypur"
     #[cfg(any(feature = "console", feature = "prometheus"))]
     ServeError "sypur"
+    #[cfg(feature = "metrics")]
+    ObserveError "sypur"
+    #[cfg(feature = "metrics")]
+    Metric "sypur"
+    #[cfg(feature = "metrics")]
+    MetricKind "sypur"
+    #[cfg(feature = "metrics")]
+    MetricLabel "sypur"
+    #[cfg(feature = "metrics")]
+    MetricUnit "sypur"
     ShutdownError "sypur"
     StateError "sypur"
     SubscribeError "sypur"
@@ -204,11 +220,11 @@ fn source(path: &str) -> String {
 }
 
 /// Public, but no types.
-const TRAITS: [&str; 2] = ["Select", "StateObserver"];
+const OTHERS: [&str; 4] = ["Select", "StateObserver", "METRICS", "reference"];
 
 /// The names in the `pub use` lines of src/lib.rs, and of its public modules, that are of types.
 fn public_names() -> BTreeSet<String> {
-    let text = source("src/lib.rs") + &source("src/http/mod.rs");
+    let text = ["src/lib.rs", "src/http/mod.rs", "src/observe/mod.rs"].map(source).concat();
     let mut names = BTreeSet::new();
     for statement in text.split("pub use ").skip(1) {
         let statement = statement.split(';').next().unwrap_or_default();
@@ -216,7 +232,7 @@ fn public_names() -> BTreeSet<String> {
         let list = list.trim_matches(|c: char| c == '{' || c == '}' || c.is_whitespace());
         names.extend(list.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()));
     }
-    names.retain(|name| !TRAITS.contains(&&**name));
+    names.retain(|name| !OTHERS.contains(&&**name));
     assert!(names.len() > 40, "the public names were not found: {names:?}");
     names
 }

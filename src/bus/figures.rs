@@ -3,8 +3,8 @@
 use super::Bus;
 use crate::dispatch::shift::{Running, ShiftRead};
 use crate::stats::{
-    BusStats, MessageTypeStats, PoolStats, Refused, Rows, SubscriptionStats, TopicDetail, TopicStats, Totals,
-    Work, WorkerStats,
+    BusStats, CacheStats, MessageTypeStats, PoolStats, Refused, Rows, SubscriptionStats, TopicDetail,
+    TopicStats, Totals, Work, WorkerStats,
 };
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
@@ -94,6 +94,12 @@ impl Bus {
     /// Every message type's figures, by number.
     pub fn message_type_stats(&self) -> Rows<MessageTypeStats> {
         self.0.types.stats()
+    }
+
+    /// Every live cache's figures, in the order in which they were made. Cost: as [`Cache::stats`](crate::Cache::stats), for
+    /// each.
+    pub fn cache_stats(&self) -> Rows<CacheStats> {
+        Rows::of(self.exchange().caches().iter().map(|cache| cache.figures()))
     }
 
     /// Every worker's figures, by seat.

@@ -113,6 +113,18 @@ impl Bus {
         Ok(self.exchange().topic(name, detail))
     }
 
+    /// The same, of that [class](Topic::class) if it is new: what its figures count under in metrics. For topics of one kind
+    /// whose names do not begin alike.
+    ///
+    /// # Errors
+    ///
+    /// As [`topic`](Self::topic), for either name.
+    pub fn topic_in_class(&self, name: &str, class: &str) -> Result<Topic, NameError> {
+        check_name(name)?;
+        check_name(class)?;
+        Ok(self.exchange().topic_of_class(name, "", class))
+    }
+
     /// The topic of that name together with a message type of the same name and values of `T`: all that a small service
     /// needs. Either is made if there is none.
     ///
@@ -137,7 +149,7 @@ impl Bus {
     ///
     /// As [`topic`](Self::topic).
     pub fn topic_pool(&self, name: &str) -> Result<TopicPool, NameError> {
-        Ok(TopicPool::new(&self.topic(name)?))
+        Ok(TopicPool::new(&self.topic_in_class(name, name)?))
     }
 
     /// The manager of states `<name>/<id>`, all forwarded to the topic `<name>`: the same for all who ask while it lives.
@@ -146,7 +158,7 @@ impl Bus {
     ///
     /// As [`topic`](Self::topic).
     pub fn state_manager(&self, name: &str) -> Result<StateManager, NameError> {
-        Ok(self.0.states.get(&self.topic(name)?))
+        Ok(self.0.states.get(&self.topic_in_class(name, name)?))
     }
 
     /// The topic of that name, if it lives.

@@ -2,6 +2,7 @@
 
 use super::entry::CacheEntry;
 use super::limits::{Limits, Lives};
+use super::reads::Reads;
 use super::rules::{Functions, Rules};
 use super::{Cache, CacheCore, Counts, Hashing, SHARDS};
 use crate::error::{CacheError, check_name};
@@ -248,12 +249,15 @@ impl CacheBuilder {
             updates,
             outputs: Mutex::new(HashMap::new()),
             counts: Counts::default(),
+            reads: Reads::new(exchange.counts.caches.add(1)),
+            label: exchange.labels.caches.of(&name, exchange.clock.coarse_monotonic_ns()),
             lives: Lives::new(self.limits),
             me: me.clone(),
             exchange,
         });
         core.set_up();
         let me: Weak<CacheCore> = core.me.clone();
+        core.exchange.admit_cache(me.clone());
         core.exchange.tell_at_end(me);
         Ok(Cache(core))
     }

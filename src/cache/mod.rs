@@ -13,6 +13,7 @@
 //! | [`watch`] | one entry at hand, and awaited |
 //! | `limits` | states that were not written for long, and entries that are too many |
 //! | `clear` | states are taken out by a call |
+//! | `reads` | how many reads found something |
 //! | `read`, [`pin`], `select` | reads: copies, references under a guard, of which types |
 //! | [`caching`] | the caching topic |
 //! | `catch_up` | subscriptions that get what stands first |
@@ -69,6 +70,7 @@ mod write;
 
 pub(crate) mod pin;
 mod read;
+mod reads;
 mod select;
 
 pub(crate) mod caching;
@@ -90,12 +92,15 @@ use crate::map::Map;
 use crate::message::kind::Kind;
 use crate::message::{Message, Origin};
 use crate::stats::CacheStats;
+use crate::stats::labels::Label;
+use crate::stats::sums::CacheSums;
 use crate::sync::{Arc, Mutex, Tally, Weak};
-use crate::topic::exchange::Exchange;
+use crate::topic::exchange::{CacheFigures, Exchange};
 use crate::topic::{Topic, TopicCore};
 use entry::Entry;
 use key::EntryKey;
 use limits::Lives;
+use reads::Reads;
 use rules::Rules;
 use std::collections::HashMap;
 use std::fmt;
@@ -123,6 +128,9 @@ pub(crate) struct CacheCore {
     /// Topics of caching topics, by their number. Held for looking and for edits.
     outputs: Mutex<HashMap<u64, Output>>,
     counts: Counts,
+    reads: Reads,
+    /// What its figures count under.
+    label: Arc<Label<CacheSums>>,
     lives: Lives,
     me: Weak<Self>,
 }
@@ -137,7 +145,6 @@ struct Output {
 #[derive(Default)]
 struct Counts {
     suppressed: Tally,
-    cleared: Tally,
     aggregates: Tally,
     expired: Tally,
     evicted: Tally,
@@ -163,19 +170,55 @@ impl CacheCore {
     }
 
     fn stats(&self) -> CacheStats {
-        let shards = 0..self.map.shards();
+        let domain = self.exchange.domain();
+        CacheStats { garbage: domain.pending() as u64, oldest_pin: domain.oldest_pin(), ..self.counted() }
+    }
+
+    fn counted(&self) -> CacheStats {
+        let (mut updates, mut created, mut cleared) = (0, 0, 0);
+        for at in 0..self.map.shards() {
+            let shard = self.map.lock(at);
+            let (came, went) = shard.noted();
+            (updates, created, cleared) = (updates + shard.sequence(), created + came, cleared + went);
+        }
+        let (hits, misses) = self.reads.read();
         CacheStats {
             name: self.rules.name.to_string(),
             entries: self.len() as u64,
-            updates: shards.map(|at| self.map.lock(at).sequence()).sum(),
+            updates,
+            created,
+            cleared,
+            hits,
+            misses,
             suppressed: self.counts.suppressed.get(),
-            cleared: self.counts.cleared.get(),
             expired: self.counts.expired.get(),
             evicted: self.counts.evicted.get(),
             aggregates: self.counts.aggregates.get(),
-            garbage: self.exchange.domain().pending() as u64,
-            oldest_pin: self.exchange.domain().oldest_pin(),
+            ..CacheStats::default()
         }
+    }
+}
+
+impl CacheFigures for CacheCore {
+    fn figures(&self) -> CacheStats {
+        self.stats()
+    }
+
+    #[cfg(feature = "metrics")]
+    fn counted(&self) -> CacheStats {
+        self.counted()
+    }
+
+    #[cfg(feature = "metrics")]
+    fn label(&self) -> &Arc<Label<CacheSums>> {
+        &self.label
+    }
+}
+
+impl Drop for CacheCore {
+    fn drop(&mut self) {
+        let last = self.counted();
+        self.label.leave(self.exchange.clock.coarse_monotonic_ns(), |sums| sums.add(&last));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::entry::Entry;
 use super::key::{EntryKey, Keyed};
+use super::reads::Seen;
 use super::select::Select;
 use super::{CacheCore, Hashing};
 use crate::map::Pinned;
@@ -16,6 +17,7 @@ use std::fmt;
 pub struct CachePin<'a> {
     pub(super) core: &'a CacheCore,
     pub(super) map: Pinned<'a, EntryKey, Entry, Hashing>,
+    pub(super) seen: Seen,
     // Dropped after the guard above it.
     _after: AfterPin<'a>,
 }
@@ -33,7 +35,13 @@ impl Drop for AfterPin<'_> {
 
 impl<'a> CachePin<'a> {
     pub(super) fn of(core: &'a CacheCore) -> Self {
-        Self { core, map: core.map.pin(), _after: AfterPin(core) }
+        Self { core, map: core.map.pin(), seen: Seen::default(), _after: AfterPin(core) }
+    }
+}
+
+impl Drop for CachePin<'_> {
+    fn drop(&mut self) {
+        self.tell_reads();
     }
 }
 
@@ -45,7 +53,7 @@ impl CachePin<'_> {
 
     /// What this node says of that object. As [`Cache::get`](super::Cache::get).
     pub fn get<T>(&self, kind: &MessageType<T>, id: &str) -> Option<&Message> {
-        self.entry(kind, id)?.local()
+        self.note_read(self.entry(kind, id).and_then(Entry::local))
     }
 
     /// What that node says of that object; `None`: what all of them come to.
@@ -55,17 +63,18 @@ impl CachePin<'_> {
         id: &str,
         origin: impl Into<Option<Origin>>,
     ) -> Option<&Message> {
-        self.core.of_origin(self.entry(kind, id)?, origin.into())
+        let found = self.entry(kind, id).and_then(|entry| self.core.of_origin(entry, origin.into()));
+        self.note_read(found)
     }
 
     /// What all nodes come to.
     pub fn get_aggregate<T>(&self, kind: &MessageType<T>, id: &str) -> Option<&Message> {
-        self.entry(kind, id)?.aggregate()
+        self.note_read(self.entry(kind, id).and_then(Entry::aggregate))
     }
 
     /// What every node says of that object, this one first; the aggregate is not among them.
     pub fn get_all<T>(&self, kind: &MessageType<T>, id: &str) -> impl Iterator<Item = &Message> {
-        self.entry(kind, id).into_iter().flat_map(Entry::states)
+        self.note_read(self.entry(kind, id)).into_iter().flat_map(Entry::states)
     }
 
     /// What this node says of each object of those types: `&kind` for one type, [`AnyType`](super::AnyType) for all.

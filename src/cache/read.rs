@@ -18,7 +18,7 @@ impl CacheCore {
 
     fn read<R>(&self, kind: &Kind, id: &str, read: impl FnOnce(&Entry) -> Option<R>) -> Option<R> {
         let key = self.key_of(kind, id)?;
-        self.map.get_with(&key as &dyn Keyed, read).flatten()
+        self.note_read(self.map.get_with(&key as &dyn Keyed, read).flatten())
     }
 
     /// What `origin` says, none: the aggregate.

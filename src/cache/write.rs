@@ -175,7 +175,7 @@ impl CacheCore {
                     (Outcome::Unchanged, version)
                 }
             };
-            self.count(change, outcome, &seen);
+            self.count(outcome, &seen);
             if let Some(version) = version {
                 self.follow(change, version, outputs, errands);
             }
@@ -265,10 +265,12 @@ impl CacheCore {
         }
         let was_void = current.is_some_and(Entry::is_void);
         let is_new = slot.is_some() && current.is_none_or(Entry::is_void);
+        let (came, went) = (old.is_none(), slot.is_none());
         let id = || seen.id.clone().unwrap_or_else(|| change.id.into());
         let fresh = || Entry::empty(id(), shard.sequence());
         let mut next = current.map_or_else(fresh, Entry::clone);
         next.version = shard.next_sequence();
+        shard.note(came, went);
         next.set_slot(change.origin, is_local, slot);
         if matches!(change.only, Only::Owned(_)) {
             next.lease = 0;
@@ -313,11 +315,9 @@ impl CacheCore {
         errands.announce_update(self.roots(outputs), update, place);
     }
 
-    fn count(&self, change: &Change<'_>, outcome: Outcome, seen: &Seen) {
-        match outcome {
-            Outcome::Changed if change.is_clear => _ = self.counts.cleared.add(1),
-            Outcome::Unchanged if seen.is_equal => _ = self.counts.suppressed.add(1),
-            _ => {}
+    fn count(&self, outcome: Outcome, seen: &Seen) {
+        if outcome == Outcome::Unchanged && seen.is_equal {
+            self.counts.suppressed.add(1);
         }
     }
 }

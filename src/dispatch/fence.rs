@@ -38,6 +38,8 @@ pub enum PanicPlace {
     Announce,
     /// A [`StateObserver`](crate::StateObserver).
     Observer,
+    /// A recorder of metrics, called at an interval.
+    Recorder,
 }
 
 /// One caught panic, as the hook sees it.
@@ -45,7 +47,8 @@ pub enum PanicPlace {
 #[non_exhaustive]
 pub struct PanicReport<'a> {
     /// The subscription's name; the message type's for formatters and values; the cache's for its functions; the
-    /// manager's for observers; the thread's for the start of one.
+    /// manager's for observers; the thread's for the start of one and for
+    /// recorders.
     pub name: &'a str,
     /// What was running.
     pub place: PanicPlace,

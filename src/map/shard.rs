@@ -31,6 +31,9 @@ struct Writer<K, V> {
     /// Slots of the table that are or were used.
     used: usize,
     sequence: u64,
+    /// Of the changes: what came anew, and what went.
+    came: u64,
+    went: u64,
     limbo: Vec<Retired<K, V>>,
     /// Of what lies in limbo.
     count: Count,
@@ -68,6 +71,8 @@ impl<K, V> Core<K, V> {
             writer: Mutex::new(Writer {
                 used: 0,
                 sequence: 0,
+                came: 0,
+                went: 0,
                 limbo: Vec::new(),
                 count: domain.count(shard),
             }),
@@ -272,6 +277,17 @@ where
     pub(crate) fn next_sequence(&mut self) -> u64 {
         self.writer.sequence += 1;
         self.writer.sequence
+    }
+
+    /// Notes that something came that was not there, or that something went.
+    pub(crate) fn note(&mut self, came: bool, went: bool) {
+        self.writer.came += u64::from(came);
+        self.writer.went += u64::from(went);
+    }
+
+    /// How often something came, and went, as noted.
+    pub(crate) fn noted(&self) -> (u64, u64) {
+        (self.writer.came, self.writer.went)
     }
 
     fn table(&self) -> Option<&Table<K, V>> {

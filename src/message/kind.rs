@@ -33,7 +33,7 @@ pub(crate) struct Kind {
     clock: Arc<Clock>,
     forms: Forms,
     panics: AtomicU64,
-    made: Arc<Made>,
+    made: Made,
     tell: TellPanic,
 }
 
@@ -220,7 +220,7 @@ impl<T: Send + Sync + 'static> Draft<T> {
             clock,
             forms: self.forms,
             panics: AtomicU64::new(0),
-            made: Arc::default(),
+            made: Made::default(),
             tell,
         }))
     }

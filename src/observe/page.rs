@@ -9,8 +9,8 @@ the variable the test fails if it is stale.
 
 Counters only grow while the bus lives. Seconds are fractions. A label whose values the service names has 64 of them at
 most: what comes later counts under `other`, and `stasis_metrics_label_overflow_total` says how often that happened. Series
-of names that are gone go away a few minutes later; the `stasis_bus_` counters, and those by topic class, keep what they
-have counted.
+of names that are gone go away five minutes later, and go on where they ended if the name comes back (from 0 if another name
+has had its place meanwhile); the `stasis_bus_` counters keep what was ever counted.
 
 ";
 

@@ -99,11 +99,9 @@ const MESSAGE_TYPE: MetricLabel = open("message_type", "a message type's name");
 const CACHE: MetricLabel = open("cache", "a cache's name");
 const WORKER: MetricLabel = open("worker", "a worker's seat, counted from 0");
 const VERSION: MetricLabel = open("version", "the version of this library");
-const DISPATCH: MetricLabel = closed(
-    "dispatch",
-    &["inline", "serial", "pool", "dedicated", "stream"],
-    "how a subscription is dispatched",
-);
+/// In the order of [`Dispatch`](crate::Dispatch).
+pub(super) const MODES: [&str; 5] = ["inline", "serial", "pool", "dedicated", "stream"];
+const DISPATCH: MetricLabel = closed("dispatch", &MODES, "how a subscription is dispatched");
 /// As in [`Lost`](crate::Lost).
 pub(super) const LOSSES: [&str; 6] =
     ["refused", "evicted", "conflated", "timed_out", "disconnected", "discarded"];
@@ -211,16 +209,22 @@ table! {
     HANDLER_DURATION: Histogram "stasis_handler_duration_seconds" Seconds [SUBSCRIPTION]
         "How long handler calls took. One of 64 is timed and stands for all; every call of a slow handler is.";
 
+    BUS_PUBLISHED: Counter "stasis_bus_published_messages_total" Count []
+        "As stasis_published_messages_total, of all topics there ever were.";
+    BUS_UNROUTED: Counter "stasis_bus_unrouted_messages_total" Count []
+        "As stasis_unrouted_messages_total, of all topics there ever were.";
+    BUS_DELIVERED: Counter "stasis_bus_delivered_messages_total" Count []
+        "As stasis_delivered_messages_total, of all subscriptions there ever were.";
     BUS_HANDLED: Counter "stasis_bus_handled_messages_total" Count []
-        "As stasis_handled_messages_total, subscriptions that are gone included.";
+        "As stasis_handled_messages_total, of all subscriptions there ever were.";
     BUS_DROPPED: Counter "stasis_bus_dropped_messages_total" Count [LOSS]
-        "As stasis_dropped_messages_total, subscriptions that are gone included.";
+        "As stasis_dropped_messages_total, of all subscriptions there ever were.";
     BUS_BLOCKED: Counter "stasis_bus_publish_blocked_total" Count []
-        "As stasis_publish_blocked_total, subscriptions that are gone included.";
+        "As stasis_publish_blocked_total, of all subscriptions there ever were.";
     BUS_BLOCKED_SECONDS: Counter "stasis_bus_publish_blocked_seconds_total" Seconds []
-        "As stasis_publish_blocked_seconds_total, subscriptions that are gone included.";
+        "As stasis_publish_blocked_seconds_total, of all subscriptions there ever were.";
     BUS_SLOW: Counter "stasis_bus_slow_handlers_total" Count []
-        "As stasis_slow_handlers_total, subscriptions that are gone included.";
+        "As stasis_slow_handlers_total, of all subscriptions there ever were.";
     BUS_PANICS: Counter "stasis_bus_panics_total" Count []
         "Panics of all user code, all of them caught: handlers, formatters, functions of caches, callbacks, drops.";
     WAITS: Counter "stasis_waits_total" Count []

@@ -75,7 +75,7 @@ impl Core {
 
     fn make(&self, id: &str) -> Arc<State> {
         let all = self.topic.core();
-        let topic = all.exchange.topic(&[&*self.prefix, id].concat(), "");
+        let topic = all.exchange.topic_like(&[&*self.prefix, id].concat(), all);
         topic.core().set_pooled(all, true);
         Arc::new(State::new(id, topic))
     }

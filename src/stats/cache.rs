@@ -31,6 +31,12 @@ pub struct CacheStats {
     pub entries: u64,
     /// Changes of what an origin says, clears included. Each was announced to whoever listened.
     pub updates: u64,
+    /// Of the updates: there was no state of that origin before.
+    pub created: u64,
+    /// Reads of one object that found something; those under a pin count when it is dropped.
+    pub hits: u64,
+    /// Those that found nothing.
+    pub misses: u64,
     /// Messages left out because an equal one stood there.
     pub suppressed: u64,
     /// Of the updates: what was cleared.
@@ -53,6 +59,7 @@ impl fmt::Display for CacheStats {
         let held = self.oldest_pin.map_or_else(String::new, |age| format!(", held for {}", time(age)));
         let lines = [
             ("entries", count(self.entries)),
+            ("reads", format!("{} hits, {} misses", count(self.hits), count(self.misses))),
             ("updates", format!("{}, {} of them clears", count(self.updates), count(self.cleared))),
             (
                 "gone by themselves",

@@ -14,6 +14,7 @@
 //! | `tables` | the structs of topics and subscriptions |
 //! | `whole` | those of types, threads, and a bus as a whole |
 //! | `cache` | that of caches |
+//! | `labels`, `sums` | names that figures are counted under, and what the dead of each have counted |
 //! | `rows`, `print` | how they print: rows as tables, one in detail |
 //! | [`human`] | figures as people read them |
 
@@ -22,9 +23,11 @@ pub(crate) mod delay;
 pub(crate) mod handling;
 pub(crate) mod histogram;
 pub(crate) mod human;
+pub(crate) mod labels;
 mod print;
 mod rows;
 mod state;
+pub(crate) mod sums;
 mod tables;
 mod timing;
 mod whole;

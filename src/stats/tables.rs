@@ -11,6 +11,8 @@ use std::time::Duration;
 pub struct TopicStats {
     /// Its name.
     pub name: String,
+    /// Its [class](crate::Topic::class).
+    pub class: String,
     /// Messages published on this very topic.
     pub published: u64,
     /// Messages that reached it: published here, arrived by a forward, and the bus's own that tell of its subscriptions.
@@ -132,6 +134,16 @@ impl Lost {
     /// All of them.
     pub fn total(&self) -> u64 {
         self.each().iter().map(|(count, _)| count).sum()
+    }
+
+    /// Adds those of another subscription.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.refused += other.refused;
+        self.evicted += other.evicted;
+        self.conflated += other.conflated;
+        self.timed_out += other.timed_out;
+        self.disconnected += other.disconnected;
+        self.discarded += other.discarded;
     }
 
     /// What came since `before`.

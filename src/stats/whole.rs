@@ -1,6 +1,6 @@
 //! A whole bus: totals, threads, message types.
 
-use super::{Blocked, Rows, SubscriptionStats, Timing, TopicStats};
+use super::{Blocked, Lost, Rows, SubscriptionStats, Timing, TopicStats};
 use std::time::Duration;
 
 /// One message type's figures at one moment.
@@ -120,6 +120,8 @@ pub struct Totals {
     pub filtered: u64,
     /// Messages not delivered although they were meant to be.
     pub missed: u64,
+    /// The same, by reason.
+    pub lost: Lost,
     /// Messages taken by full mailboxes.
     pub over_capacity: u64,
     /// Handler calls noticed that took 10 ms or longer.
@@ -141,6 +143,7 @@ impl Totals {
         self.handled += one.handled;
         self.filtered += one.filtered;
         self.missed += one.missed;
+        self.lost.add(&one.lost);
         self.over_capacity += one.over_capacity;
         self.slow += one.slow;
         self.blocked = self.blocked.merged(&one.blocked);

@@ -13,6 +13,7 @@
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
+pub(crate) mod cells;
 #[cfg(bus_loom)]
 mod model;
 mod parker;

@@ -12,7 +12,10 @@ use crate::dispatch::waits::{self, Circle};
 use crate::mailbox::policy::Defaults;
 use crate::message::update::CacheTypes;
 use crate::message::{MessageType, SubscriptionChange};
-use crate::stats::{Histogram, Totals};
+use crate::stats::sums::{AllLabels, class_of};
+use crate::stats::{CacheStats, Histogram, Totals};
+#[cfg(feature = "metrics")]
+use crate::stats::{labels::Label, sums::CacheSums};
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use crate::sync::time::Clock;
 use crate::sync::{Arc, Mutex, Tally, Weak, thread};
@@ -39,6 +42,8 @@ pub(crate) struct Counts {
     pub(crate) foreign_type: Tally,
     pub(crate) waits: Tally,
     pub(crate) circles: Tally,
+    /// Caches made.
+    pub(crate) caches: Tally,
     /// Sums that somebody was told already: none is told less later.
     pub(crate) told: [Tally; 5],
 }
@@ -47,6 +52,17 @@ pub(crate) struct Counts {
 pub(crate) trait AtEnd: Send + Sync {
     /// Called once the phase says so, under no lock.
     fn bus_is_over(&self);
+}
+
+/// A cache, as the bus asks it.
+pub(crate) trait CacheFigures: Send + Sync {
+    fn figures(&self) -> CacheStats;
+    /// The same, but for what waits to be dropped.
+    #[cfg(feature = "metrics")]
+    fn counted(&self) -> CacheStats;
+    /// What they count under.
+    #[cfg(feature = "metrics")]
+    fn label(&self) -> &Arc<Label<CacheSums>>;
 }
 
 pub(crate) struct Exchange {
@@ -63,6 +79,9 @@ pub(crate) struct Exchange {
     /// How long publishes take, inline and Serial handlers included.
     pub(crate) publishes: Histogram,
     pub(crate) counts: Counts,
+    pub(crate) labels: AllLabels,
+    /// Of caches.
+    caches: Mutex<Vec<Weak<dyn CacheFigures>>>,
     topics: Registry,
     members: Members,
     /// Detached forwards and the like: what stands until the end.
@@ -99,6 +118,8 @@ impl Exchange {
             nested_too_deep: AtomicU64::new(0),
             publishes: Histogram::new(),
             counts: Counts::default(),
+            labels: AllLabels::new(),
+            caches: Mutex::new(Vec::new()),
             topics: Registry::new(),
             members: Members::new(),
             kept: Mutex::new(Vec::new()),
@@ -164,7 +185,27 @@ impl Exchange {
 
     /// The live topic of that name, or a new one with that detail.
     pub(crate) fn topic(self: &Arc<Self>, name: &str, detail: &str) -> Topic {
-        self.topics.get_or_make(name, |name| TopicCore::new(self.clone(), name, detail.into()))
+        self.topic_of_class(name, detail, class_of(name))
+    }
+
+    /// The same; a new one is of that class.
+    pub(crate) fn topic_of_class(self: &Arc<Self>, name: &str, detail: &str, class: &str) -> Topic {
+        self.topics.get_or_make(name, |name| {
+            let class = self.labels.classes.of(class, self.clock.coarse_monotonic_ns());
+            TopicCore::new(self.clone(), name, detail.into(), class)
+        })
+    }
+
+    /// The same; a new one is of the class of `other`.
+    pub(crate) fn topic_like(self: &Arc<Self>, name: &str, other: &TopicCore) -> Topic {
+        let class = || other.class().clone();
+        self.topics.get_or_make(name, |name| TopicCore::new(self.clone(), name, "".into(), class()))
+    }
+
+    /// Shows all live topics to `visit`, a few at a time, in no order.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn visit_topics(&self, visit: impl FnMut(&TopicCore)) {
+        self.topics.visit(visit);
     }
 
     pub(crate) fn find_topic(&self, name: &str) -> Option<Topic> {
@@ -185,8 +226,14 @@ impl Exchange {
 
     /// A topic is going: what it has counted stays.
     pub(super) fn forget_topic(&self, gone: &TopicCore) {
-        self.counts.published.add(gone.sums().published);
-        self.counts.unrouted.add(gone.sums().unrouted);
+        let sums = gone.sums();
+        self.counts.published.add(sums.published);
+        self.counts.unrouted.add(sums.unrouted);
+        gone.class().leave(self.clock.coarse_monotonic_ns(), |class| {
+            class.published += sums.published;
+            class.arrived += sums.arrived;
+            class.unrouted += sums.unrouted;
+        });
         self.topics.forget(&gone.name, gone);
     }
 
@@ -227,10 +274,26 @@ impl Exchange {
         self.members.gone()
     }
 
-    /// Reads, while none goes, what they left with their topic.
-    pub(super) fn while_none_goes<R>(&self, read: impl FnOnce() -> R) -> (R, Folds) {
+    /// Reads, while none goes, what they left elsewhere.
+    pub(crate) fn while_none_goes<R>(&self, read: impl FnOnce(&Totals) -> R) -> (R, Folds) {
         self.members.while_none_goes(read)
     }
+
+    // ---- caches ----------------------------------------------------------------------------------------------
+
+    pub(crate) fn admit_cache(&self, cache: Weak<dyn CacheFigures>) {
+        let mut caches = self.caches.lock();
+        caches.retain(|cache| cache.strong_count() > 0);
+        caches.push(cache);
+    }
+
+    /// All live caches, in the order in which they were made.
+    pub(crate) fn caches(&self) -> Vec<Arc<dyn CacheFigures>> {
+        let weak = self.caches.lock().clone();
+        weak.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    // ---- threads ---------------------------------------------------------------------------------------------
 
     pub(crate) fn keep_thread(&self, subscription: u64, thread: thread::JoinHandle<()>) {
         let mut threads = self.threads.lock();

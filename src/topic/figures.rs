@@ -23,6 +23,7 @@ impl TopicCore {
         let (now, sums) = (self.subscribers.load(), self.sums());
         TopicStats {
             name: self.name.to_string(),
+            class: self.class.name().to_string(),
             published: sums.published,
             reached: sums.published + sums.arrived + self.own.load(Ordering::Relaxed),
             arrived: sums.arrived,
@@ -36,6 +37,12 @@ impl TopicCore {
         }
     }
 
+    /// What it has counted, and the forwards out of it.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn counted(&self) -> (super::Sums, usize) {
+        (self.sums(), self.subscribers.load().edges().len())
+    }
+
     /// The same, with what its own subscriptions count. Their rows are read already: one that has ended since is among
     /// those that left, and counts there.
     pub(crate) fn stats_with<'a>(
@@ -43,7 +50,7 @@ impl TopicCore {
         rows: impl IntoIterator<Item = (&'a Member, &'a SubscriptionStats)>,
     ) -> TopicStats {
         let mut stats = self.own_stats();
-        let (left, folds) = self.exchange.while_none_goes(|| {
+        let (left, folds) = self.exchange.while_none_goes(|_| {
             [&self.left.delivered, &self.left.filtered, &self.left.missed].map(Tally::get)
         });
         [stats.delivered, stats.filtered, stats.missed] = left;
@@ -60,7 +67,7 @@ impl TopicCore {
     }
 
     /// A subscription has ended.
-    pub(super) fn note_left(&self, last: &SubscriptionStats) {
+    fn note_left(&self, last: &SubscriptionStats) {
         self.left.delivered.add(last.accepted);
         self.left.filtered.add(last.filtered);
         self.left.missed.add(last.missed);
@@ -73,6 +80,14 @@ impl TopicCore {
 }
 
 impl Member {
+    /// It is over: what it has counted stays with its topic, the topic's class and its name.
+    pub(super) fn note_gone(&self, last: &SubscriptionStats) {
+        let now = self.topic.exchange.clock.coarse_monotonic_ns();
+        self.topic.note_left(last);
+        self.topic.class().leave(now, |class| class.add(self.dispatch as usize, last));
+        self.label().leave(now, |sums| sums.add(last));
+    }
+
     pub(crate) fn stats(&self) -> SubscriptionStats {
         self.stats_while(&self.topic.exchange.pool.running())
     }

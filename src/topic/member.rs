@@ -10,6 +10,8 @@ use crate::error::FilterError;
 use crate::mailbox::{Dispatch, Ending, Filter, Inline, Mailbox, Profile, Reader};
 use crate::message::{Change, EndReason, Message, SubscriptionChange};
 use crate::queue::Close;
+use crate::stats::labels::Label;
+use crate::stats::sums::SubscriptionSums;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::time::Deadline;
 use crate::sync::{Arc, Tally};
@@ -22,10 +24,22 @@ pub(crate) enum Sink {
     Inline(Arc<Inline>),
 }
 
+impl Sink {
+    fn profile(&self) -> &Profile {
+        match self {
+            Self::Inline(inline) => inline.profile(),
+            Self::Mailbox(mailbox) => mailbox.profile(),
+            Self::Stream(reader) => reader.mailbox().profile(),
+        }
+    }
+}
+
 pub(crate) struct Member {
     pub(crate) topic: Arc<TopicCore>,
     pub(crate) dispatch: Dispatch,
     pub(crate) sink: Sink,
+    /// What its figures count under.
+    label: Arc<Label<SubscriptionSums>>,
     /// Its handler takes one type: its filter stays.
     is_typed: bool,
     /// Inline: what had reached the topic when its calls began to be counted. Before that they are what reached it.
@@ -61,10 +75,14 @@ impl From<NoSeat> for CannotWait {
 
 impl Member {
     pub(crate) fn new(topic: Arc<TopicCore>, dispatch: Dispatch, is_typed: bool, sink: Sink) -> Self {
+        let exchange = &topic.exchange;
+        let label =
+            exchange.labels.subscriptions.of(&sink.profile().name, exchange.clock.coarse_monotonic_ns());
         Self {
             topic,
             dispatch,
             sink,
+            label,
             is_typed,
             counted_from: AtomicU64::new(u64::MAX),
             joined_at: AtomicU64::new(u64::MAX),
@@ -88,11 +106,11 @@ impl Member {
     }
 
     pub(crate) fn profile(&self) -> &Profile {
-        match &self.sink {
-            Sink::Inline(inline) => inline.profile(),
-            Sink::Mailbox(mailbox) => mailbox.profile(),
-            Sink::Stream(reader) => reader.mailbox().profile(),
-        }
+        self.sink.profile()
+    }
+
+    pub(crate) fn label(&self) -> &Label<SubscriptionSums> {
+        &self.label
     }
 
     /// Its filter now; none if it has ended. The topic's list has the only one.

@@ -49,7 +49,7 @@ impl Members {
         table.folds += 1;
         table.gone.add(&last);
         gone.fold().set(table.folds);
-        gone.topic.note_left(&last);
+        gone.note_gone(&last);
         Some(gone)
     }
 
@@ -77,8 +77,8 @@ impl Members {
     }
 
     /// Reads, while none goes, what they left elsewhere. Returns also how many are gone.
-    pub(super) fn while_none_goes<R>(&self, read: impl FnOnce() -> R) -> (R, Folds) {
+    pub(super) fn while_none_goes<R>(&self, read: impl FnOnce(&Totals) -> R) -> (R, Folds) {
         let table = self.0.lock();
-        (read(), Folds(table.folds))
+        (read(&table.gone), Folds(table.folds))
     }
 }

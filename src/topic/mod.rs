@@ -53,6 +53,8 @@ pub use typed::TopicOf;
 
 use crate::message::{Message, MessageType, Timestamp};
 use crate::stats::TopicStats;
+use crate::stats::labels::Label;
+use crate::stats::sums::ClassSums;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, Snapshot, Tally};
 use exchange::Exchange;
@@ -62,12 +64,16 @@ use std::fmt;
 use subscribers::Subscribers;
 use walk::Walk;
 
+pub(crate) type Class = Arc<Label<ClassSums>>;
+
 /// What a topic's handles, subscriptions and forwards share.
 pub(crate) struct TopicCore {
     pub(crate) id: u64,
     pub(crate) exchange: Arc<Exchange>,
     pub(crate) name: Arc<str>,
     detail: Box<str>,
+    /// What its figures count under.
+    class: Class,
     created: Timestamp,
     pub(crate) subscribers: Snapshot<Subscribers>,
     /// That of the list shown last, for publishers that keep one.
@@ -94,20 +100,21 @@ pub(crate) struct TopicCore {
 
 /// A topic's counts of messages.
 #[derive(Default)]
-struct Sums {
-    published: u64,
-    arrived: u64,
-    unrouted: u64,
+pub(crate) struct Sums {
+    pub(crate) published: u64,
+    pub(crate) arrived: u64,
+    pub(crate) unrouted: u64,
 }
 
 impl TopicCore {
-    fn new(exchange: Arc<Exchange>, name: Arc<str>, detail: Box<str>) -> Self {
+    fn new(exchange: Arc<Exchange>, name: Arc<str>, detail: Box<str>, class: Class) -> Self {
         let created = Timestamp::from_nanos(exchange.clock.exact_wall_ns());
         Self {
             id: crate::ids::next(),
             exchange,
             name,
             detail,
+            class,
             created,
             subscribers: Snapshot::new(Arc::new(Subscribers::empty())),
             version: AtomicU64::new(0),
@@ -122,6 +129,11 @@ impl TopicCore {
             left: Left::default(),
             pooled: AtomicUsize::new(0),
         }
+    }
+
+    /// What its figures count under.
+    pub(crate) fn class(&self) -> &Class {
+        &self.class
     }
 
     /// How many members its pool has.
@@ -177,6 +189,23 @@ impl Topic {
     /// What its maker had to say about it; empty if nothing.
     pub fn detail(&self) -> &str {
         &self.0.detail
+    }
+
+    /// Its class: what its figures count under in metrics, so that a topic for each object makes no series for each.
+    ///
+    /// Settled when it is made: what was [declared](crate::Bus::topic_in_class); else that of the pool whose member it is,
+    /// or of the manager whose state; else its name up to the first `:` or `/`. There are 64 classes at a time; topics of
+    /// further ones are of the class `other`.
+    ///
+    /// ```
+    /// # let bus = stasis_bus::Bus::builder().manual().build()?;
+    /// assert_eq!(bus.topic("channel:PJSIP/alice")?.class(), "channel");
+    /// assert_eq!(bus.topic_pool("device:state")?.member("SIP/bob")?.class(), "device:state");
+    /// assert_eq!(bus.topic_in_class("4711", "calls")?.class(), "calls");
+    /// # Ok::<(), stasis_bus::Error>(())
+    /// ```
+    pub fn class(&self) -> &str {
+        self.0.class.name()
     }
 
     /// When it was made.

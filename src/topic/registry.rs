@@ -55,6 +55,15 @@ impl Registry {
         live
     }
 
+    /// Shows all live topics to `visit`, one shard at a time, under no lock.
+    #[cfg(feature = "metrics")]
+    pub(super) fn visit(&self, mut visit: impl FnMut(&TopicCore)) {
+        for shard in &self.shards {
+            let weak: Vec<_> = shard.lock().values().cloned().collect();
+            weak.iter().filter_map(Weak::upgrade).for_each(|topic| visit(&topic));
+        }
+    }
+
     /// A topic is going. Its name may stand for a younger one already.
     pub(super) fn forget(&self, name: &str, gone: *const TopicCore) {
         let mut topics = self.shard(name).lock();

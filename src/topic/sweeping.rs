@@ -116,6 +116,13 @@ impl Exchange {
         &self.sweeper.get_or_init(|| Sweeper::new(self.id, &self.pool, self.clock.clone())).domain
     }
 
+    /// What was retired and is not dropped yet, and how long the oldest of it has been held by readers, if it is.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn garbage(&self) -> (usize, Option<Duration>) {
+        let Some(sweeper) = self.sweeper.get() else { return (0, None) };
+        (sweeper.domain.pending(), sweeper.domain.oldest_pin())
+    }
+
     /// Sees to it that what was retired is dropped. For who has retired something; it holds no lock.
     #[inline]
     pub(crate) fn tidy(&self) {

@@ -84,7 +84,7 @@ impl TopicPool {
         let own = self.own_name(name);
         PoolError::check(self.name(), own)?;
         let pool = self.topic.core();
-        let member = pool.exchange.topic(&self.topic_name(own), "");
+        let member = pool.exchange.topic_like(&self.topic_name(own), pool);
         member.core().set_pooled(pool, true);
         Ok(member)
     }
