@@ -5,6 +5,7 @@ use crate::allocator::Allocator;
 use crate::bench::{Contestant, Effort, Outcome, Scenario};
 use crate::options::Options;
 use crate::results::{Cells, Row};
+use crate::verdict;
 use crate::worker::{Answer, Worker};
 
 /// How often a disturbed repetition is repeated before it counts all the same.
@@ -17,7 +18,7 @@ pub fn measure(scenario: &Scenario, options: &Options) -> Outcome<Cells> {
     for repetition in 1..=options.repetitions {
         eprint!("\r{} {repetition}/{} ", scenario.name, options.repetitions);
         for (index, contestant) in takers(scenario, options) {
-            for worker in &mut workers {
+            for worker in workers.iter_mut().filter(|worker| is_due(worker.allocator, repetition, options)) {
                 let answer = repeat(worker, index, options)
                     .map_err(|error| format!("{} in {}: {error}", contestant.name, scenario.name))?;
                 cells.add(&Row::new(contestant, worker.allocator), answer);
@@ -26,6 +27,11 @@ pub fn measure(scenario: &Scenario, options: &Options) -> Outcome<Cells> {
     }
     eprint!("\r\x1b[K");
     Ok(cells)
+}
+
+/// A quick run has one repetition under the allocator that no target counts.
+fn is_due(allocator: Allocator, repetition: usize, options: &Options) -> bool {
+    options.effort != Effort::Quick || repetition == 1 || allocator.name() == verdict::ALLOCATOR.name()
 }
 
 /// Whether anybody takes part.

@@ -3,6 +3,7 @@
 mod fan_out;
 
 use crate::bench::Scenario;
+pub use fan_out::WIDTHS;
 
 pub fn all() -> Vec<Scenario> {
     fan_out::all()

@@ -66,11 +66,13 @@ impl Options {
         {
             return Err(format!("--allocator is {name:?}; allowed are mimalloc and system").into());
         }
-        let files = [&self.json, &self.plot, &self.markdown];
-        files.into_iter().flatten().try_for_each(|path| {
-            let opened = OpenOptions::new().create(true).append(true).open(path);
-            opened.map(drop).map_err(|error| format!("{}: {error}", path.display()).into())
-        })
+        let files = [("--json", &self.json), ("--plot", &self.plot), ("--markdown", &self.markdown)];
+        files.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?))).try_for_each(
+            |(option, path)| {
+                let opened = OpenOptions::new().create(true).append(true).open(path);
+                opened.map(drop).map_err(|error| format!("{option} {}: {error}", path.display()).into())
+            },
+        )
     }
 }
 

@@ -6,7 +6,7 @@ use crate::results::{Cell, Cells};
 use crate::targets::{Goal, Pick, Question, Target};
 
 /// Targets count under this one.
-const ALLOCATOR: Allocator = Allocator::Mimalloc;
+pub const ALLOCATOR: Allocator = Allocator::Mimalloc;
 
 /// The line of that target; `None` if a contestant that it needs did not take part.
 pub fn line(target: &Target, results: &[Cells]) -> Option<String> {

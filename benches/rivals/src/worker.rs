@@ -17,7 +17,7 @@ pub const OPTION: &str = "worker";
 /// What its answers begin with; whatever else a contestant may print is not one.
 const MARK: &str = "#answer\t";
 /// A repetition that takes longer hangs: a message was lost, or somebody sleeps for ever.
-const PATIENCE: Duration = Duration::from_secs(100);
+const PATIENCE_SECONDS: usize = 100;
 
 /// One repetition, as the process tells of it.
 pub struct Answer {
@@ -119,10 +119,12 @@ fn watchdog() -> Sender<Option<String>> {
     sender
 }
 
+/// Seconds are counted one by one: those for which the whole process was stopped are none.
 fn watch(said: &Receiver<Option<String>>) {
     while let Ok(begun) = said.recv() {
         let Some(what) = begun else { continue };
-        if said.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+        let second = || said.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout);
+        if (0..PATIENCE_SECONDS).all(|_| second()) {
             eprintln!("\nrivals: {what} hangs");
             std::process::exit(1);
         }

@@ -1,9 +1,12 @@
 //! Fan-out: every subscriber sees every message.
 
 mod arrangements;
+mod broadcasts;
 mod channels;
 mod credits;
+mod disruptor;
 mod drain;
+mod floor;
 mod load;
 mod race;
 mod stasis;

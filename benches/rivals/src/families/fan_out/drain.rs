@@ -10,8 +10,20 @@ use tokio::runtime::Builder;
 
 /// What one subscriber's messages come out of.
 pub trait Source: Send + Sized + 'static {
-    /// Hands the next message to the sink, if there is one.
+    /// Hands the next message to the sink, if there is one, or several.
     fn look(&mut self, sink: &Sink) -> Found;
+
+    /// Its turn among others: at most one queue's worth, so that a fast publisher does not starve the others.
+    fn serve(&mut self, sink: &Sink) -> Found {
+        for taken in 0..CAPACITY {
+            match self.look(sink) {
+                Found::Some => {}
+                Found::Nothing if taken > 0 => return Found::Some,
+                other => return other,
+            }
+        }
+        Found::Some
+    }
 
     /// Waits for the next message, as its crate waits, and hands it to the sink. False: there will be none.
     fn wait(&mut self, sink: &Sink) -> bool;
@@ -24,7 +36,7 @@ pub trait Source: Send + Sized + 'static {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    One,
+    Some,
     Nothing,
     /// And there will be nothing.
     Closed,
@@ -38,42 +50,80 @@ pub fn thread_each<S: Source>(subscribers: Vec<(S, Sink)>) -> Vec<JoinHandle<()>
     subscribers.into_iter().map(start).collect()
 }
 
+/// One that spins when there is nothing, then yields, then rests.
 pub fn one_thread<S: Source>(subscribers: Vec<(S, Sink)>) -> Vec<JoinHandle<()>> {
-    vec![thread::spawn(move || serve_in_turn(subscribers))]
+    in_turn::<S, Backoff>(subscribers)
+}
+
+/// One that never does anything but look.
+pub fn one_busy_thread<S: Source>(subscribers: Vec<(S, Sink)>) -> Vec<JoinHandle<()>> {
+    in_turn::<S, Busy>(subscribers)
+}
+
+/// One that tells the processor that it spins.
+pub fn one_hinting_thread<S: Source>(subscribers: Vec<(S, Sink)>) -> Vec<JoinHandle<()>> {
+    in_turn::<S, Hint>(subscribers)
+}
+
+fn in_turn<S: Source, I: Idle>(subscribers: Vec<(S, Sink)>) -> Vec<JoinHandle<()>> {
+    vec![thread::spawn(move || serve_in_turn::<S, I>(subscribers))]
 }
 
 pub fn join(threads: Vec<JoinHandle<()>>) -> Outcome<()> {
     threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a thread panicked".into()))
 }
 
-/// Rounds over all of them; after an empty round it spins, then yields, then rests.
-fn serve_in_turn<S: Source>(mut subscribers: Vec<(S, Sink)>) {
-    let backoff = Backoff::new();
+/// Rounds over all of them, as long as one is open.
+fn serve_in_turn<S: Source, I: Idle>(mut subscribers: Vec<(S, Sink)>) {
+    let mut idle = I::default();
     while !subscribers.is_empty() {
         let mut found = false;
         subscribers.retain_mut(|(source, sink)| {
-            let last = serve(source, sink);
-            found |= last == Found::One;
+            let last = source.serve(sink);
+            found |= last == Found::Some;
             last != Found::Closed
         });
         match found {
-            true => backoff.reset(),
-            false if backoff.is_completed() => S::rest(&subscribers),
-            false => backoff.snooze(),
+            true => idle.over(),
+            false => idle.round(&subscribers),
         }
     }
 }
 
-/// At most one queue's worth, so that a fast publisher does not starve the other subscribers.
-fn serve<S: Source>(source: &mut S, sink: &Sink) -> Found {
-    for taken in 0..CAPACITY {
-        match source.look(sink) {
-            Found::One => {}
-            Found::Nothing if taken > 0 => return Found::One,
-            other => return other,
+/// What a thread does after a round in which nobody had anything.
+trait Idle: Default {
+    fn round<S: Source>(&mut self, subscribers: &[(S, Sink)]);
+    /// Somebody had something.
+    fn over(&mut self) {}
+}
+
+impl Idle for Backoff {
+    fn round<S: Source>(&mut self, subscribers: &[(S, Sink)]) {
+        match self.is_completed() {
+            true => S::rest(subscribers),
+            false => self.snooze(),
         }
     }
-    Found::One
+
+    fn over(&mut self) {
+        self.reset();
+    }
+}
+
+#[derive(Default)]
+struct Busy;
+
+impl Idle for Busy {
+    fn round<S: Source>(&mut self, _: &[(S, Sink)]) {}
+}
+
+#[derive(Default)]
+struct Hint;
+
+impl Idle for Hint {
+    fn round<S: Source>(&mut self, _: &[(S, Sink)]) {
+        std::hint::spin_loop();
+    }
 }
 
 /// All subscribers as tasks of one thread.

@@ -35,11 +35,10 @@ impl Load {
     /// Fresh messages, one publisher, one by one.
     pub fn new(name: impl Into<String>, subscribers: usize) -> Self {
         let messages = match subscribers {
-            0..2 => 204_800,
-            2..8 => 153_600,
-            8..32 => 76_800,
-            32..128 => 25_600,
-            _ => 5_120,
+            0..8 => 102_400,
+            8..32 => 51_200,
+            32..128 => 15_360,
+            _ => 3_072,
         };
         Self {
             name: name.into(),
@@ -54,8 +53,11 @@ impl Load {
 
     /// As much of it as `effort` is worth; what is measured fills every queue at least twice, unless it is a check.
     pub fn sized(&self, effort: Effort) -> Self {
-        let floor = if effort == Effort::Check { 0 } else { 2 * CAPACITY as u64 };
-        let messages = whole_batches(effort.of(self.messages).max(floor));
+        let messages = whole_batches(match effort {
+            Effort::Full => self.messages,
+            Effort::Quick => (self.messages / 4).max(2 * CAPACITY as u64),
+            Effort::Check => self.messages / 100,
+        });
         Self { messages, warm_up: whole_batches(messages / 10), ..self.clone() }
     }
 

@@ -9,7 +9,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 /// The payload's text: 32 bytes on the heap.
-const TEXT: &str = "PJSIP/alice-00000001 is ringing!";
+pub const TEXT: &str = "PJSIP/alice-00000001 is ringing!";
 
 /// What is published.
 pub struct Note {
@@ -67,6 +67,12 @@ impl Sink {
         self.weigh(note.weight());
     }
 
+    /// Handles one message that is not shared.
+    #[inline]
+    pub fn read(&self, number: u64, text: &[u8]) {
+        self.weigh(weigh(number, text));
+    }
+
     /// Messages that were never handed over, and said to be: what they would have brought is added, so that the sum is
     /// right if and only if exactly those are missing. Only for one publisher of fresh messages.
     pub fn missed(&self, messages: u64) {
@@ -75,7 +81,7 @@ impl Sink {
     }
 
     #[inline]
-    pub fn weigh(&self, weight: u64) {
+    fn weigh(&self, weight: u64) {
         let count = self.count.load(Ordering::Relaxed) + 1;
         self.count.store(count, Ordering::Relaxed);
         self.sum.store(self.sum.load(Ordering::Relaxed).wrapping_add(weight), Ordering::Relaxed);
@@ -198,7 +204,7 @@ impl Race {
     }
 
     /// What the message with that number weighs.
-    pub fn weight(&self, number: u64) -> u64 {
+    fn weight(&self, number: u64) -> u64 {
         match self.load.payload {
             Payload::Fresh => weigh(number, TEXT.as_bytes()),
             Payload::Same => weigh(0, TEXT.as_bytes()),

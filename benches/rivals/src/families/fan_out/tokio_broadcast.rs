@@ -31,7 +31,7 @@ impl Source for Subscriber {
                 return Found::Nothing;
             }
         }
-        Found::One
+        Found::Some
     }
 
     fn wait(&mut self, sink: &Sink) -> bool {
@@ -59,7 +59,7 @@ impl Subscriber {
     fn drained(&mut self, sink: &Sink) -> bool {
         loop {
             match self.look(sink) {
-                Found::One => {}
+                Found::Some => {}
                 found => return found == Found::Nothing,
             }
         }

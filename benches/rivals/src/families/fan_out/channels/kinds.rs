@@ -1,6 +1,6 @@
 //! The channels themselves, each as its crate calls things.
 
-use super::{Channel, Closed, Parcel, Receiving};
+use super::{Channel, Closed, Draining, Parcel, Receiving};
 use crate::families::fan_out::load::CAPACITY;
 use crate::families::fan_out::race::Sink;
 use crossfire::{MTx, Rx, Tx, mpsc as crossfire_mpsc, spsc as crossfire_spsc};
@@ -70,6 +70,17 @@ impl Channel for Kanal {
     }
 }
 
+impl Draining for Kanal {
+    fn drain(receiver: &mut Self::Receiver, into: &mut Vec<Parcel>) {
+        // An error if there is no receiver.
+        let _ = receiver.drain_into(into);
+    }
+
+    fn has_ended(receiver: &Self::Receiver) -> bool {
+        receiver.is_disconnected()
+    }
+}
+
 pub struct Flume;
 
 impl Channel for Flume {
@@ -95,6 +106,16 @@ impl Channel for Flume {
             Err(flume::TryRecvError::Empty) => Ok(None),
             Err(flume::TryRecvError::Disconnected) => Err(Closed),
         }
+    }
+}
+
+impl Draining for Flume {
+    fn drain(receiver: &mut Self::Receiver, into: &mut Vec<Parcel>) {
+        into.extend(receiver.drain());
+    }
+
+    fn has_ended(receiver: &Self::Receiver) -> bool {
+        receiver.is_disconnected()
     }
 }
 
@@ -138,7 +159,10 @@ impl Channel for TokioMpsc {
     }
 
     fn send(sender: &Self::Sender, parcel: Parcel) -> bool {
-        sender.blocking_send(parcel).is_ok()
+        match sender.try_send(parcel) {
+            Err(tokio_mpsc::error::TrySendError::Full(parcel)) => sender.blocking_send(parcel).is_ok(),
+            sent => sent.is_ok(),
+        }
     }
 
     fn receive(receiver: &mut Self::Receiver) -> Option<Parcel> {
@@ -163,6 +187,7 @@ impl Channel for CrossfireSpsc {
 
     fn open(publishers: usize) -> (Vec<Self::Sender>, Self::Receiver) {
         assert_eq!(publishers, 1);
+        crossfire::detect_backoff_cfg();
         let (sender, receiver) = crossfire_spsc::bounded_blocking(CAPACITY);
         (vec![sender], receiver)
     }
@@ -187,6 +212,7 @@ impl Channel for CrossfireMpsc {
     type Receiver = Rx<crossfire_mpsc::Array<Parcel>>;
 
     fn open(publishers: usize) -> (Vec<Self::Sender>, Self::Receiver) {
+        crossfire::detect_backoff_cfg();
         let (sender, receiver) = crossfire_mpsc::bounded_blocking(CAPACITY);
         (vec![sender; publishers], receiver)
     }

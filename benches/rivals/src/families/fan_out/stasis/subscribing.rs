@@ -122,7 +122,7 @@ impl Reader {
 impl Source for Reader {
     fn look(&mut self, sink: &Sink) -> Found {
         match self.stream.try_recv() {
-            Ok(received) if self.take(&received, sink) => Found::One,
+            Ok(received) if self.take(&received, sink) => Found::Some,
             Err(TryRecvError::Empty) => Found::Nothing,
             Ok(_) | Err(_) => Found::Closed,
         }
