@@ -31,6 +31,8 @@ mod topic_pool;
 
 mod bus;
 
+#[cfg(feature = "console")]
+mod console;
 #[cfg(any(feature = "console", feature = "prometheus"))]
 pub mod http;
 #[cfg(feature = "metrics")]

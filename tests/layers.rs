@@ -16,7 +16,7 @@ const LAYERS: [&[&str]; 10] = [
     &["subscription"],
     &["cache", "router", "state", "topic_pool"],
     &["bus"],
-    &["observe"],
+    &["observe", "console"],
     &["http"],
 ];
 /// These may go round `src/sync`; each says why.

@@ -1,7 +1,7 @@
 //! Finds out what is wrong: from the figures of now, and from what earlier looks have seen.
 
 use super::Bus;
-use super::diagnosis::{Diagnosis, Finding, Severity, Subject, Trend, Trouble};
+use super::diagnosis::{Diagnosis, Finding, Subject, Trend, Trouble};
 use crate::stats::human::{count, plural, time};
 use crate::stats::{BusStats, Lost, Refused, SubscriptionState, SubscriptionStats, Totals};
 use crate::sync::Mutex;
@@ -16,7 +16,7 @@ const SLOW: Duration = Duration::from_millis(1);
 const LONG_RUN: Duration = Duration::from_millis(10);
 
 /// What the last look has seen.
-pub(super) struct History(Mutex<Looks>);
+pub(crate) struct History(Mutex<Looks>);
 
 impl Default for History {
     fn default() -> Self {
@@ -67,23 +67,28 @@ impl Bus {
     /// # Ok::<(), stasis_bus::Error>(())
     /// ```
     pub fn diagnose(&self) -> Diagnosis {
-        let stats = self.stats();
-        let now = self.exchange().clock.monotonic_ns();
-        let mut looks = self.0.history.0.lock();
+        self.0.history.look(self, &self.stats())
+    }
+}
+
+impl History {
+    /// What `stats`, which `bus` has just told, say now and since the last look by this history.
+    pub(crate) fn look(&self, bus: &Bus, stats: &BusStats) -> Diagnosis {
+        let now = bus.exchange().clock.monotonic_ns();
+        let mut looks = self.0.lock();
         let mut seen = HashMap::new();
         let mut findings = Vec::new();
         for row in &stats.subscriptions {
-            let look =
-                Look { row, before: looks.subscriptions.get(&row.id), last: looks.at, now, stats: &stats };
+            let look = Look { row, before: looks.subscriptions.get(&row.id), last: looks.at, now, stats };
             findings.extend(look.finding());
             seen.insert(row.id, look.seen());
         }
-        findings.extend(of_the_bus(&stats, &looks));
+        findings.extend(of_the_bus(stats, &looks));
         let totals = stats.totals.clone();
         *looks = Looks { subscriptions: seen, totals, threads_refused: stats.threads_refused, at: now };
         drop(looks);
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        Diagnosis { findings, summary: summary(&stats) }
+        Diagnosis { findings, summary: summary(stats) }
     }
 }
 
@@ -130,7 +135,7 @@ impl Look<'_> {
         let slow = self.slow(late.is_some() || stuck.is_some());
         let all = [late, slow, stuck, self.blocked(), self.losing(), self.panics()];
         let troubles: Vec<Trouble> = all.into_iter().flatten().collect();
-        let severity = troubles.iter().map(severity).max()?;
+        let severity = troubles.iter().map(Trouble::severity).max()?;
         let subject = Subject::Subscription { name: self.row.name.clone(), id: self.row.id };
         Some(Finding { severity, subject, troubles })
     }
@@ -189,18 +194,6 @@ impl Look<'_> {
     }
 }
 
-fn severity(trouble: &Trouble) -> Severity {
-    match trouble {
-        Trouble::Stuck { .. } | Trouble::NoWorkerFree { .. } => Severity::Critical,
-        // To keep the newest of each key is what conflation is for.
-        Trouble::Losing(lost) if lost.total() == lost.conflated => Severity::Note,
-        Trouble::Losing(_) => Severity::Critical,
-        Trouble::Slow { .. } | Trouble::Unrouted(_) | Trouble::Circles(_) => Severity::Note,
-        Trouble::Refused(refused) if refused.nested_too_deep + refused.foreign_type == 0 => Severity::Note,
-        _ => Severity::Warning,
-    }
-}
-
 fn of_the_bus(stats: &BusStats, last: &Looks) -> Option<Finding> {
     let before = &last.totals;
     // Another monitor's figures may be newer than ours: then there is nothing new.
@@ -224,7 +217,7 @@ fn of_the_bus(stats: &BusStats, last: &Looks) -> Option<Finding> {
     .into_iter()
     .flatten()
     .collect();
-    let severity = troubles.iter().map(severity).max()?;
+    let severity = troubles.iter().map(Trouble::severity).max()?;
     Some(Finding { severity, subject: Subject::Bus, troubles })
 }
 

@@ -131,6 +131,21 @@ pub enum Trouble {
     Circles(u64),
 }
 
+impl Trouble {
+    /// How bad it is.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::Stuck { .. } | Self::NoWorkerFree { .. } => Severity::Critical,
+            // To keep the newest of each key is what conflation is for.
+            Self::Losing(lost) if lost.total() == lost.conflated => Severity::Note,
+            Self::Losing(_) => Severity::Critical,
+            Self::Slow { .. } | Self::Unrouted(_) | Self::Circles(_) => Severity::Note,
+            Self::Refused(refused) if refused.nested_too_deep + refused.foreign_type == 0 => Severity::Note,
+            _ => Severity::Warning,
+        }
+    }
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -15,6 +15,8 @@ mod types;
 pub use builder::BusBuilder;
 #[cfg(feature = "config")]
 pub use config::BusConfig;
+#[cfg(feature = "console")]
+pub(crate) use diagnose::History;
 pub use diagnosis::{Diagnosis, Finding, Severity, Subject, Trend, Trouble};
 pub use shutdown::{ShutdownReport, Straggler};
 pub use types::TypeBuilder;

@@ -22,6 +22,7 @@ const HEADERS_MAX: usize = 64;
 const FAREWELL: Duration = Duration::from_secs(1);
 /// The system has no more connections to give: they may be fewer by then.
 const BREATH: Duration = Duration::from_millis(100);
+const HOUSEKEEPING: Duration = Duration::from_secs(30);
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Type: text/plain; charset=utf-8\r\n\r\ntoo many connections\n";
 
 /// What one server allows.
@@ -39,6 +40,8 @@ pub(super) async fn accept(
     mut stop: watch::Receiver<()>,
 ) {
     let places = Arc::new(Semaphore::new(limits.connections));
+    // Ends with the runtime.
+    tokio::spawn(keep_house(site.clone()));
     while let Some(accepted) = until(&mut stop, listener.accept()).await {
         let Ok((stream, _)) = accepted else {
             sleep(BREATH).await;
@@ -58,6 +61,13 @@ pub(super) async fn accept(
     drop(listener);
     // All places free: all connections are over.
     let _ = timeout(FAREWELL, places.acquire_many(limits.connections as u32)).await;
+}
+
+async fn keep_house(site: Arc<Site>) {
+    loop {
+        sleep(HOUSEKEEPING).await;
+        site.forget();
+    }
 }
 
 /// Answers what comes on one connection.

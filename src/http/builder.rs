@@ -14,6 +14,10 @@ use std::time::Duration;
 const LISTEN: &str = "127.0.0.1:9464";
 const CONNECTIONS: RangeInclusive<u64> = 1..=1024;
 const TIMEOUT_MS: RangeInclusive<u64> = 10..=600_000;
+#[cfg(feature = "console")]
+const LISTENERS: RangeInclusive<u64> = 0..=1024;
+#[cfg(feature = "console")]
+const REFRESH_MS: RangeInclusive<u64> = 20..=60_000;
 
 /// Says how a [`Server`] is to be, and starts it. Made by [`Server::builder`].
 #[must_use = "start() starts it"]
@@ -23,6 +27,10 @@ pub struct ServerBuilder {
     pub(super) hosts: Vec<String>,
     pub(super) connections_max: usize,
     pub(super) timeout: Duration,
+    #[cfg(feature = "console")]
+    pub(super) listeners_max: usize,
+    #[cfg(feature = "console")]
+    pub(super) refresh: Duration,
 }
 
 impl ServerBuilder {
@@ -33,6 +41,10 @@ impl ServerBuilder {
             hosts: Vec::new(),
             connections_max: 64,
             timeout: Duration::from_secs(10),
+            #[cfg(feature = "console")]
+            listeners_max: 16,
+            #[cfg(feature = "console")]
+            refresh: Duration::from_secs(1),
         }
     }
 
@@ -67,6 +79,23 @@ impl ServerBuilder {
         self
     }
 
+    /// How many may follow live events, 0 to 1,024; one more is answered 503, and the page asks now and then instead.
+    /// Each takes a connection. Default: 16.
+    #[cfg(feature = "console")]
+    pub fn listeners_max(mut self, listeners: usize) -> Self {
+        self.listeners_max = listeners;
+        self
+    }
+
+    /// How often the console looks at the bus while somebody asks, 20 ms to a minute; whoever asks in between gets what
+    /// it saw last. If a look takes long, because there are many topics, it looks less often: so that it takes a twentieth
+    /// of one core's time at most. Default: every second.
+    #[cfg(feature = "console")]
+    pub fn refresh(mut self, every: Duration) -> Self {
+        self.refresh = every;
+        self
+    }
+
     /// Starts it: when this returns, it listens.
     ///
     /// # Errors
@@ -74,15 +103,23 @@ impl ServerBuilder {
     /// If an option is out of range, if there is no such address, if somebody listens there already, and if the system
     /// refuses a thread.
     pub fn start(self) -> Result<Server, ServeError> {
-        let milliseconds = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
         check("connections_max", self.connections_max as u64, CONNECTIONS)?;
-        check("timeout in milliseconds", milliseconds, TIMEOUT_MS)?;
+        check("timeout in milliseconds", milliseconds(self.timeout), TIMEOUT_MS)?;
+        #[cfg(feature = "console")]
+        {
+            check("listeners_max", self.listeners_max as u64, LISTENERS)?;
+            check("refresh in milliseconds", milliseconds(self.refresh), REFRESH_MS)?;
+        }
         if let Some(odd) = self.hosts.iter().find(|host| !is_host_name(host)) {
             return Err(ServeError::Host(odd.clone()));
         }
         let address = address(&self.listen)?;
         server::start(address, Site::new(&self), &self)
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn check(field: &'static str, value: u64, allowed: RangeInclusive<u64>) -> Result<(), ServeError> {

@@ -52,7 +52,12 @@ fn is_allowed(host: &str, hosts: &[String]) -> bool {
 
 fn without_port(host: &str) -> Option<&str> {
     match host.rfind(':').filter(|_| !host.ends_with(']')) {
-        Some(at) => host[at + 1..].parse::<u16>().is_ok().then_some(&host[..at]),
+        Some(at) => {
+            let port = &host[at + 1..];
+            // A number could have a sign.
+            let is_port = port.bytes().all(|c| c.is_ascii_digit()) && port.parse::<u16>().is_ok();
+            is_port.then_some(&host[..at])
+        }
         None => Some(host),
     }
 }

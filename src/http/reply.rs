@@ -1,5 +1,7 @@
 //! An answer, and what every answer says to browsers.
 
+#[cfg(feature = "console")]
+use super::events::Events;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
@@ -66,6 +68,9 @@ impl Reply {
 pub(crate) enum Content {
     /// All of it, until it is taken.
     Whole(Option<Bytes>),
+    /// Live events, as long as the client listens.
+    #[cfg(feature = "console")]
+    Events(Box<Events>),
 }
 
 impl Content {
@@ -80,22 +85,28 @@ impl Body for Content {
 
     fn poll_frame(
         self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        #[cfg_attr(not(feature = "console"), allow(unused_variables))] context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            #[cfg(feature = "console")]
+            Self::Events(events) => events.poll_next(context).map(|text| Some(Ok(Frame::data(text?)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
+            #[cfg(feature = "console")]
+            Self::Events(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            #[cfg(feature = "console")]
+            Self::Events(_) => SizeHint::default(),
         }
     }
 }

@@ -51,6 +51,7 @@ pub struct CacheStats {
     pub garbage: u64,
     /// How long the oldest of it has been held by somebody's [`CachePin`](crate::CachePin), if it is: as long as one is
     /// held, nothing that is replaced meanwhile can be dropped.
+    #[cfg_attr(feature = "json", serde(serialize_with = "crate::stats::human::some_seconds"))]
     pub oldest_pin: Option<Duration>,
 }
 
