@@ -1,10 +1,10 @@
 //! Two writers of one key of a cache, with the public bus in manual mode: the order of the swaps is the order of the
 //! updates, and what has been told, or published, is found.
 
-use super::one_entry::{Model, assert_chain};
-use super::{Witness, explore};
+use super::one_entry::{Model, Updates, assert_chain};
+use super::{Plain, Witness, explore};
 use crate::sync::Arc;
-use crate::{Dispatch, Message, MessageType};
+use crate::{Dispatch, Message, MessageType, Overflow, Subscription};
 use loom::thread::spawn;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -69,6 +69,64 @@ fn updates_come_in_order_though_a_handler_publishes() {
         assert_eq!(assert_chain(&seen, last), 3);
     });
     assert!(NESTED_LAST.was_seen() && THEIRS_LAST.was_seen());
+}
+
+/// Who is told of a key and keeps only the latest, and what it is told that it missed.
+fn conflated(model: &Model) -> (Subscription, Updates, Arc<Plain<u64>>) {
+    let missed = Arc::new(Plain::new(0));
+    let counts = missed.clone();
+    let (told, seen) = model.told_by(
+        |listens| listens.overflow(Overflow::conflate_by_entry()),
+        move |delivery, _| counts.write(|missed| *missed += delivery.missed()),
+    );
+    (told, seen, missed)
+}
+
+/// Two publish the same key, of which nobody takes what waits: one update, from nothing to what stands.
+#[test]
+fn conflated_updates_of_two_publishers_are_one() {
+    static OURS_LAST: Witness = Witness::new();
+    static THEIRS_LAST: Witness = Witness::new();
+    explore(1, || {
+        let model = Model::new();
+        let (_told, seen, missed) = conflated(&model);
+        model.publish(1);
+        let (theirs, topic) = (model.kind.message(2), model.topic.clone());
+        let published = theirs.clone();
+        let other = spawn(move || _ = topic.publish(published));
+        model.publish(3);
+        other.join().unwrap();
+        drop(theirs);
+        model.bus.run_until_idle();
+        let last = model.number();
+        if last == Some(3) { &OURS_LAST } else { &THEIRS_LAST }.see();
+        assert_eq!(assert_chain(&seen, last), 1);
+        missed.read(|missed| assert_eq!(*missed, 2));
+    });
+    assert!(OURS_LAST.was_seen() && THEIRS_LAST.was_seen());
+}
+
+/// A publish replaces an update of its key while another thread takes it: it is in the one taken, or in another one after
+/// it. The chain has no gap either way, and what was replaced is told.
+#[test]
+fn conflated_updates_are_a_chain() {
+    static ONE: Witness = Witness::new();
+    static TWO: Witness = Witness::new();
+    explore(2, || {
+        let model = Model::new();
+        let (_told, seen, missed) = conflated(&model);
+        model.publish(1);
+        model.publish(2);
+        let exchange = model.bus.exchange().clone();
+        let owner = spawn(move || _ = exchange.pool.run_until_idle());
+        model.publish(3);
+        owner.join().unwrap();
+        model.bus.run_until_idle();
+        let calls = assert_chain(&seen, Some(3));
+        if calls == 1 { &ONE } else { &TWO }.see();
+        missed.read(|missed| assert_eq!(calls as u64 + missed, 3));
+    });
+    assert!(ONE.was_seen() && TWO.was_seen());
 }
 
 static TOLD_BEFORE_IT_RETURNED: Witness = Witness::new();

@@ -3,10 +3,15 @@
 
 use super::one_entry::{Model, assert_chain};
 use super::{Witness, explore};
+use crate::sync::Arc;
 use crate::topic::exchange::Phase;
 use crate::{Dispatch, MessageType, Watch};
 use loom::future::block_on;
 use loom::thread::spawn;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake};
 use std::time::Duration;
 
 /// A lease goes while its successor is made and publishes: what that one publishes stands, and goes with it.
@@ -76,6 +81,52 @@ fn no_change_is_slept_through() {
         assert_eq!(next(&mut watch, &model.kind), Some(1));
         assert_eq!(model.number(), Some(1), "what was told is found");
         publisher.join().unwrap();
+    });
+}
+
+/// Notes that it was woken.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// One waits for an entry to change, and another begins to while somebody publishes: the change wakes both.
+#[test]
+fn one_change_wakes_all_who_watch() {
+    explore(1, || {
+        let model = Model::new();
+        let watch = || model.cache.watch(&model.kind, "one").unwrap();
+        let (mut ours, mut theirs, woken) = (watch(), watch(), Arc::new(Woken::default()));
+        let waker = woken.clone().into();
+        let mut waits = pin!(theirs.changed());
+        assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        let (topic, kind) = (model.topic.clone(), model.kind.clone());
+        let publisher = spawn(move || _ = topic.publish(kind.message(1)));
+        assert_eq!(next(&mut ours, &model.kind), Some(1));
+        publisher.join().unwrap();
+        assert!(woken.0.load(Ordering::Relaxed));
+        assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+    });
+}
+
+/// The only one who watches an entry leaves while another begins to: that one is told of the next change all the same.
+#[test]
+fn who_leaves_takes_no_other_watch_along() {
+    explore(2, || {
+        let model = Model::new();
+        let leaves = model.cache.watch(&model.kind, "one").unwrap();
+        let (cache, kind) = (model.cache.clone(), model.kind.clone());
+        let comes = spawn(move || cache.watch(&kind, "one").unwrap());
+        drop(leaves);
+        let mut stays = comes.join().unwrap();
+        model.publish(1);
+        let now = stays.get().and_then(|message| model.kind.read(&message).copied());
+        assert_eq!(now, Some(1), "it watches what is the entry's no more");
+        assert_eq!(next(&mut stays, &model.kind), Some(1));
     });
 }
 

@@ -3,8 +3,8 @@
 use super::Plain;
 use crate::sync::Arc;
 use crate::{
-    Bus, Cache, CacheBuilder, CacheUpdate, CachingTopic, Delivery, Dispatch, Message, MessageType,
-    Subscription, Topic,
+    Bus, Cache, CacheBuilder, CachingTopic, Delivery, Dispatch, Message, MessageType, Subscription,
+    SubscriptionBuilder, Topic,
 };
 
 /// What updates told, in their order: what stood there, what stands there.
@@ -42,7 +42,16 @@ impl Model {
     pub(super) fn told_and(
         &self,
         dispatch: Dispatch,
-        mut and_then: impl FnMut(&CacheUpdate, Option<u8>) + Send + 'static,
+        and_then: impl FnMut(&Delivery<'_>, Option<u8>) + Send + 'static,
+    ) -> (Subscription, Updates) {
+        self.told_by(|listens| listens.dispatch(dispatch), and_then)
+    }
+
+    /// The same in another way.
+    pub(super) fn told_by(
+        &self,
+        way: impl FnOnce(SubscriptionBuilder<'_>) -> SubscriptionBuilder<'_>,
+        mut and_then: impl FnMut(&Delivery<'_>, Option<u8>) + Send + 'static,
     ) -> (Subscription, Updates) {
         let (seen, kind, updates) =
             (Updates::new(Plain::new(Vec::new())), self.kind.clone(), self.bus.cache_updates().clone());
@@ -52,10 +61,10 @@ impl Model {
             let read = |message: &Option<Message>| message.as_ref().and_then(|m| kind.read(m)).copied();
             let (old, new) = (read(&update.old), read(&update.new));
             shown.write(|seen| seen.push((old, new)));
-            and_then(update, new);
+            and_then(delivery, new);
         };
-        let builder = self.cached.subscription("told").accept(self.bus.cache_updates());
-        (builder.capacity(8).dispatch(dispatch).start(handler).unwrap(), seen)
+        let listens = self.cached.subscription("told").accept(self.bus.cache_updates());
+        (way(listens.capacity(8)).start(handler).unwrap(), seen)
     }
 
     pub(super) fn publish(&self, number: u8) {
