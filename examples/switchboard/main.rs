@@ -52,6 +52,7 @@ mod calls;
 mod cdr;
 mod consumers;
 mod event;
+mod figures;
 mod input;
 mod live;
 mod merge;
@@ -79,6 +80,7 @@ mod wire;
 
 use board::screen::{self, Screen};
 use board::{Board, Heading};
+use figures::Figures;
 use input::{Meter, NobodyListens, Outlet, Piece, Pieces, Stopper};
 use live::Patience;
 use options::{Command, Live, Options, View};
@@ -192,6 +194,10 @@ fn replay(
         let address = board.serve(address)?;
         complain(&format!("serving manager clients on {address}"));
     }
+    let figures = options.serve.map(|address| Figures::serve(board.bus(), address)).transpose()?;
+    if let Some(figures) = &figures {
+        complain(&format!("serving the figures of the bus on http://{}/", figures.address()));
+    }
     let pieces = Pieces::start(stop, move |outlet| input.read(outlet))?;
     // Before anything is shown: whoever sees the board can end it.
     control(pieces.stopper())?;
@@ -202,6 +208,7 @@ fn replay(
     drop(asked);
     let state = options.state.then(|| board.state().table());
     let outcome = board.finish(&end)?;
+    drop(figures);
     watching.finish(&outcome);
 
     let summary = Summary::new(&names, &end, &outcome);

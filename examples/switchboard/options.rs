@@ -15,7 +15,8 @@ pub(crate) const SECRET: &str = "STASIS_AMI_SECRET";
 pub(crate) const USAGE: &str = "\
 usage: switchboard [board] [FILE ...] [--together] [--speed N] [--rounds N|forever] [--until SECONDS]
                    [--state] [--join-after SECONDS] [--drop-origin ORIGIN[@SECONDS]]
-                   [--ami ADDR] [--out DIR] [--slow NAME=TIME] [--stall NAME] [--panic NAME=PERCENT]
+                   [--ami ADDR] [--serve ADDR] [--out DIR]
+                   [--slow NAME=TIME] [--stall NAME] [--panic NAME=PERCENT]
        switchboard [board] --live HOST:PORT --user U [--until SECONDS] [--state] [--ami ADDR] ...
 
 Replays recordings of Asterisk manager (AMI) event streams through the bus, one after the other, and
@@ -39,6 +40,8 @@ As fast as it can, if no speed is given; nothing is lost either way.
   --live HOST:PORT follows a running Asterisk instead, as manager --user U; the secret is taken from
                    the environment variable STASIS_AMI_SECRET
   --ami ADDR       serves the events to manager clients on this machine: PORT or 127.0.0.1:PORT
+  --serve ADDR     shows the bus itself to browsers and to Prometheus on this machine: PORT or
+                   127.0.0.1:PORT; needs the features `prometheus` and `console`
   --out DIR        writes cdr.csv, feed.ami, journal.jsonl and report.json there
   --help           prints this
 
@@ -72,6 +75,8 @@ pub(crate) struct Options {
     pub(crate) until: Option<Duration>,
     /// A loopback address; port 0 leaves the choice to the system.
     pub(crate) ami: Option<SocketAddr>,
+    /// Where the figures of the bus are to be had; as above.
+    pub(crate) serve: Option<SocketAddr>,
     pub(crate) out: Option<PathBuf>,
     pub(crate) faults: Faults,
     /// What is there is printed in the end, and on a signal.

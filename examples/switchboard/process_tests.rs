@@ -145,6 +145,42 @@ fn a_stop_of_the_first_is_an_end_of_the_second() {
     assert!(first == second, "{} and {} rows", first[0].lines().count(), second[0].lines().count());
 }
 
+/// Whoever watches from outside sees it at work, and that a consumer stands still.
+#[test]
+#[cfg(all(unix, feature = "prometheus", feature = "console"))]
+fn the_figures_are_served_while_it_runs() {
+    let mut program = Program::start("served", &["/dev/stdin", "--stall", "feed", "--serve", "127.0.0.1:0"]);
+    let address = program.hear("serving the figures of the bus on http://");
+    let address = address.trim_end_matches('/');
+    program.feed(&unpack(RICH));
+    let start = Instant::now();
+    let waits = |page: &str| {
+        let depth = page
+            .lines()
+            .find_map(|line| line.strip_prefix("stasis_subscription_queue_messages{subscription=\"feed\"} "));
+        depth.is_some_and(|depth| depth.parse::<u64>().expect("a number") > 0)
+    };
+    while !waits(&get(address, "/metrics")) {
+        assert!(start.elapsed() < HUNG_AFTER, "nothing ever waits for the feed that stands still");
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert!(get(address, "/api/subscriptions?sort=depth").contains("\"feed\""));
+    assert!(get(address, "/").contains("<html"));
+    program.interrupt();
+    program.finish();
+}
+
+/// What is at that path.
+#[cfg(all(unix, feature = "prometheus", feature = "console"))]
+fn get(address: &str, path: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("it reads");
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).expect("text");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+    answer
+}
+
 /// It says how things stand as often as it is asked, and goes on.
 #[test]
 #[cfg(unix)]

@@ -1,7 +1,7 @@
 //! From words to options. Every mistake names the option, the value and what is allowed.
 
 use super::{Command, Consumer, DropOrigin, Faults, Live, Options, Rounds, SECRET, Secret, Speed, View};
-use crate::origins;
+use crate::{figures, origins};
 use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -42,6 +42,7 @@ pub(crate) enum Setting {
     Live,
     User,
     Ami,
+    Serve,
     Out,
     Slow,
     Stall,
@@ -113,6 +114,7 @@ impl Draft {
             Setting::Live => once(&mut self.live, setting, host_and_port(&text), &text),
             Setting::User => once(&mut self.user, setting, one_line(&text), &text),
             Setting::Ami => once(&mut self.options.ami, setting, loopback(&text), &text),
+            Setting::Serve => once(&mut self.options.serve, setting, loopback(&text), &text),
             Setting::Slow => faults.add(setting, &text, |fault, value| put(&mut fault.slow, time(value?)?)),
             Setting::Stall => faults.add(setting, &text, |fault, value| {
                 value.is_none().then(|| !std::mem::replace(&mut fault.stalls, true))
@@ -155,6 +157,9 @@ impl Draft {
                 Some(Live { host, port, user, secret: secret(environment(SECRET))? })
             }
         };
+        if options.serve.is_some() && !figures::ARE_SERVED {
+            return Err(Mistake::Needs("--serve", figures::BUILD_WITH));
+        }
         if options.together && options.files.len() < 2 {
             return Err(Mistake::Needs("--together", "two FILEs or more"));
         }
@@ -278,7 +283,7 @@ fn loopback(text: &str) -> Option<SocketAddr> {
 }
 
 impl Setting {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Speed,
         Self::Rounds,
         Self::Until,
@@ -287,6 +292,7 @@ impl Setting {
         Self::Live,
         Self::User,
         Self::Ami,
+        Self::Serve,
         Self::Out,
         Self::Slow,
         Self::Stall,
@@ -303,6 +309,7 @@ impl Setting {
             Self::Live => "--live",
             Self::User => "--user",
             Self::Ami => "--ami",
+            Self::Serve => "--serve",
             Self::Out => "--out",
             Self::Slow => "--slow",
             Self::Stall => "--stall",
@@ -319,7 +326,7 @@ impl Setting {
             Self::DropOrigin => "ORIGIN or ORIGIN@SECONDS, with seconds from 0 to 3155760000",
             Self::Live => "HOST:PORT, with a port from 1 to 65535 and an IPv6 address in brackets",
             Self::User => "a manager's name, in one line",
-            Self::Ami => "an address of this machine: PORT, 127.0.0.1:PORT or [::1]:PORT",
+            Self::Ami | Self::Serve => "an address of this machine: PORT, 127.0.0.1:PORT or [::1]:PORT",
             Self::Out => "the name of a folder",
             Self::Slow => {
                 "NAME=TIME: cdr, feed or journal, and a time up to 60s in us, ms or s, like cdr=5ms"

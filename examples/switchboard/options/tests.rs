@@ -58,6 +58,8 @@ fn takes_addresses() {
     ];
     for (text, meant) in addresses {
         assert_eq!(options(&format!("--ami {text}")).ami, Some(meant.parse().expect(meant)));
+        #[cfg(any(feature = "prometheus", feature = "console"))]
+        assert_eq!(options(&format!("--serve {text}")).serve, Some(meant.parse().expect(meant)));
     }
     for (text, host) in [("pbx.example:5038", "pbx.example"), ("[::1]:5038", "::1")] {
         let live = options(&format!("--live {text} --user u")).live.expect(text);
@@ -130,6 +132,7 @@ fn says_what_is_wrong_with_a_value() {
         ("--drop-origin", "ORIGIN or ORIGIN@SECONDS", "@5 a@ a@soon a@-1 a@5s a@5@6"),
         ("--live", "HOST:PORT", "h h: :5 h:0 h:65536 ::1:5 [::1] [h]:5 [::1:5"),
         ("--ami", "an address of this machine", "65536 0.0.0.0:5 10.0.0.1:5 [::]:5 h:5 127.0.0.1"),
+        ("--serve", "an address of this machine", "65536 0.0.0.0:5 10.0.0.1:5 [::]:5 h:5 127.0.0.1"),
         (
             "--slow",
             "NAME=TIME: cdr, feed or journal",
@@ -160,11 +163,18 @@ fn a_live_connection_needs_its_secret() {
     }
 }
 
+/// What was left out of the build is said at once, and how to have it.
+#[test]
+#[cfg(not(any(feature = "prometheus", feature = "console")))]
+fn figures_need_features() {
+    assert_eq!(mistake("--serve 0"), "--serve needs a build with `--features prometheus,console`");
+}
+
 /// Usage and parser are two texts; no option is in one of them only.
 #[test]
 fn the_usage_names_every_option() {
     for name in
-        "together speed rounds until state join-after drop-origin live user ami out slow stall panic help"
+        "together speed rounds until state join-after drop-origin live user ami serve out slow stall panic help"
             .split(' ')
     {
         assert!(USAGE.contains(&format!("--{name}")), "{name}");
