@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::read_to_string;
+use std::process::{Command, Stdio};
 
 /// Processor time is counted in ticks of 10 ms, for each processor on its own.
 const TICKS_UNCERTAIN: u64 = 2;
@@ -68,7 +69,14 @@ impl Watch {
 impl fmt::Display for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (before, after) = (&self.average_before, &self.average_after);
-        writeln!(f, "machine: {} x {}, {}", self.processors, self.cpu, kernel())?;
+        let (processors, cpu, memory) = (self.processors, &self.cpu, memory());
+        writeln!(
+            f,
+            "machine: {processors} x {cpu}, {memory}, {}, {}",
+            kernel(),
+            said_by("rustc", &["--version"])
+        )?;
+        writeln!(f, "date: {}", said_by("date", &["-u", "+%F %H:%M UTC"]))?;
         write!(
             f,
             "load average: {before} before, {after} after; others used {:.1} % of the time",
@@ -110,6 +118,18 @@ fn first_line(path: &str) -> String {
 
 fn load_average() -> String {
     first_line("/proc/loadavg").split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+}
+
+fn memory() -> String {
+    let kilobytes = numbers(&first_line("/proc/meminfo")).first().copied().unwrap_or_default();
+    format!("{} GiB", (kilobytes + (1 << 19)) >> 20)
+}
+
+/// The first line that the program prints; what is asked if there is no such program.
+fn said_by(program: &str, arguments: &[&str]) -> String {
+    let said = Command::new(program).args(arguments).stderr(Stdio::null()).output();
+    let text = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.lines().next().unwrap_or(program).to_owned()
 }
 
 fn kernel() -> String {

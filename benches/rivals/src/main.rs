@@ -24,6 +24,7 @@ use machine::Load;
 use options::{Options, Task};
 use results::Cells;
 use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -90,7 +91,10 @@ fn tell(results: &[Cells], load: &Load, options: &Options) -> Outcome<()> {
         fs::write(path, report::json::of(results))?;
     }
     if let Some(path) = &options.markdown {
-        fs::write(path, report::markdown::of(results, load, &command()))?;
+        let picture = options.plot.as_ref().and_then(|picture| picture.file_name()).map(Path::new);
+        let page = report::markdown::of(results, load, &command(), picture);
+        let there = fs::read_to_string(path)?;
+        fs::write(path, report::markdown::splice(&page, &there))?;
     }
     match &options.plot {
         Some(path) => report::plot::draw(results, path),

@@ -68,7 +68,9 @@ pub fn draw(results: &[Cells], path: &Path) -> Outcome<()> {
 fn draw_chart(area: &Area<'_>, lines: &[Line]) -> Outcome<()> {
     let x =
         LogCoord::from((1.0..1000.0).log_scale()).with_key_points(WIDTHS.map(|width| width as f64).into());
-    let y = LogCoord::from(heights(lines).log_scale()).with_key_points(HEIGHTS.into());
+    let heights = heights(lines);
+    let written = HEIGHTS.into_iter().filter(|height| heights.contains(height)).collect();
+    let y = LogCoord::from(heights.log_scale()).with_key_points(written);
     let mut chart = ChartBuilder::on(area)
         .caption(TITLE, ("sans-serif", 20))
         .margin(14)

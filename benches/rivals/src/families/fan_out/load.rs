@@ -34,11 +34,13 @@ pub enum Payload {
 impl Load {
     /// Fresh messages, one publisher, one by one.
     pub fn new(name: impl Into<String>, subscribers: usize) -> Self {
+        // About a tenth of a second: in less the system has not settled which thread runs where.
         let messages = match subscribers {
-            0..8 => 102_400,
-            8..32 => 51_200,
-            32..128 => 15_360,
-            _ => 3_072,
+            0..2 => 409_600,
+            2..8 => 307_200,
+            8..32 => 153_600,
+            32..128 => 51_200,
+            _ => 5_120,
         };
         Self {
             name: name.into(),
@@ -55,8 +57,8 @@ impl Load {
     pub fn sized(&self, effort: Effort) -> Self {
         let messages = whole_batches(match effort {
             Effort::Full => self.messages,
-            Effort::Quick => (self.messages / 4).max(2 * CAPACITY as u64),
-            Effort::Check => self.messages / 100,
+            Effort::Quick => (self.messages / 8).max(2 * CAPACITY as u64),
+            Effort::Check => self.messages / 200,
         });
         Self { messages, warm_up: whole_batches(messages / 10), ..self.clone() }
     }

@@ -227,3 +227,61 @@ impl Race {
         Ok(sample.with("time_per_message", "ns", time.as_nanos() as f64 / self.load.messages as f64))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::Effort;
+
+    /// One subscriber, whom the publisher hands everything to by itself, in `how`'s way.
+    fn race(how: impl Fn(&Sink, u64) + Send) -> Outcome<Sample> {
+        let race = Race::new(Load::new("test", 1).sized(Effort::Check));
+        let sink = race.sinks().remove(0);
+        let time = race.run(vec![move |number| how(&sink, number)]);
+        race.sample(time)
+    }
+
+    fn take(sink: &Sink, number: u64) {
+        sink.take(&Note::new(number));
+    }
+
+    #[test]
+    fn every_message_once_is_right() {
+        assert!(race(take).is_ok());
+    }
+
+    #[test]
+    fn a_changed_message_is_seen() {
+        assert!(race(|sink, number| take(sink, if number == 100 { 101 } else { number })).is_err());
+    }
+
+    #[test]
+    fn a_doubled_message_is_seen() {
+        let last = Load::new("test", 1).sized(Effort::Check).total() - 1;
+        let how = |sink: &Sink, number| {
+            take(sink, number);
+            if number == last {
+                take(sink, number);
+            }
+        };
+        assert!(race(how).is_err());
+    }
+
+    #[test]
+    fn what_is_said_to_be_missed_counts_only_at_its_place() {
+        let told = |sink: &Sink, number| match number {
+            100 => sink.missed(1),
+            _ => take(sink, number),
+        };
+        assert!(race(told).is_ok());
+        let late = |sink: &Sink, number| match number {
+            100 => {}
+            101 => {
+                take(sink, number);
+                sink.missed(1);
+            }
+            _ => take(sink, number),
+        };
+        assert!(race(late).is_err());
+    }
+}
