@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Faults: `slow`, `losing`, `panics`, `stuck`, `blocked`, `unread`, `workers` (none of them free). `--topics 100000` for many
-//! topics.
+//! topics, `--also NAME` for one more topic and a subscription of that name, `--listeners 0` for a page without live events.
 
 use stasis_bus::http::Server;
 use stasis_bus::{Bus, Cache, Delivery, Dispatch, Error, MessageType, Overflow, Topic};
@@ -24,12 +24,20 @@ struct Options {
     seconds: f64,
     topics: usize,
     faults: String,
+    also: Option<String>,
+    listeners: usize,
 }
 
 impl Options {
     fn read() -> Self {
-        let mut options =
-            Self { listen: "127.0.0.1:0".to_owned(), seconds: 2.0, topics: 100, faults: String::new() };
+        let mut options = Self {
+            listen: "127.0.0.1:0".to_owned(),
+            seconds: 2.0,
+            topics: 100,
+            faults: String::new(),
+            also: None,
+            listeners: 16,
+        };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             let value = words.next().unwrap_or_else(|| panic!("{word} needs a value"));
@@ -38,7 +46,13 @@ impl Options {
                 "--seconds" => options.seconds = value.parse().expect("--seconds is a number"),
                 "--topics" => options.topics = value.parse().expect("--topics is a number"),
                 "--faults" => options.faults = value,
-                other => panic!("there is no {other}: --listen, --seconds, --topics, --faults"),
+                "--also" => options.also = Some(value),
+                "--listeners" => options.listeners = value.parse().expect("--listeners is a number"),
+                other => {
+                    panic!(
+                        "there is no {other}: --listen, --seconds, --topics, --faults, --also, --listeners"
+                    )
+                }
             }
         }
         options
@@ -128,11 +142,15 @@ fn main() -> Result<(), Error> {
     let _consumers = consumers(&calls)?;
     let _troubled = troubled(&calls, &options)?;
     let _blocked = if options.has("blocked") { blocked(&bus, &call)? } else { Kept::new() };
+    let _also = match &options.also {
+        Some(name) => Some((bus.topic(name)?.forward_to(&calls)?, calls.subscription(name).start(|_| {})?)),
+        None => None,
+    };
     let phones: Vec<Topic> =
         (0..options.topics).map(|n| bus.topic(&format!("phones/{n:06}"))).collect::<Result<_, _>>()?;
     let _forwards: Vec<_> = phones.iter().map(|phone| phone.forward_to(&calls)).collect::<Result<_, _>>()?;
 
-    let server = Server::builder(&bus).listen(&*options.listen).start()?;
+    let server = Server::builder(&bus).listen(&*options.listen).listeners_max(options.listeners).start()?;
     println!("http://{}/", server.address());
 
     let (start, mut number) = (Instant::now(), 0_usize);

@@ -127,6 +127,13 @@ pub fn check_map(input: &[u8]) {
     map::checks::check(input);
 }
 
+/// The same for the console's query strings.
+#[cfg(all(fuzzing, feature = "console"))]
+#[doc(hidden)]
+pub fn check_query(input: &[u8]) {
+    console::check_query(input);
+}
+
 // Inside the crate, because what is modelled is private: see loom_tests/README.md.
 #[cfg(all(test, bus_loom))]
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]

@@ -48,6 +48,7 @@ function rate(number) {
 
 function percent(share) {
   const value = share * 100;
+  if (value > 0 && value < 0.05) return "< 0.1 %";
   return (value >= 10 || value === 0 ? value.toFixed(0) : value.toFixed(1)) + " %";
 }
 

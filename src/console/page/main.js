@@ -117,7 +117,7 @@ function connect() {
     tellLink();
     if (mine !== source || mine.readyState !== EventSource.CLOSED) return;
     // Refused: there are too many listeners, or nobody is there.
-    again = setTimeout(connect, 3000);
+    again = setTimeout(connect, 2000);
     poll();
   });
 }

@@ -154,7 +154,7 @@ function barItem(row) {
   return item;
 }
 
-function showBars(list, rows, share, figure, small, label) {
+function showBars(list, rows, none, share, figure, small, label) {
   keyed(list, rows, (row) => String(row.id), barItem, (item, row) => {
     const bad = severities.get(row.id);
     mark(item, "data-bad", bad === "over" ? null : bad);
@@ -166,7 +166,7 @@ function showBars(list, rows, share, figure, small, label) {
     const seen = depths.get(row.id) || [];
     item.line.draw(seen, 1, label(row));
   });
-  if (!rows.length) list.replaceChildren(make("li", { class: "quiet" }, "none"));
+  if (!rows.length) list.replaceChildren(make("li", { class: "quiet" }, none));
 }
 
 function showWorst(look) {
@@ -174,9 +174,9 @@ function showWorst(look) {
   const longest = Math.max(1e-9, ...look.slowest.map((row) => row.handler_now || row.handler.p99));
   const deepest = Math.max(1, ...look.deepest.map((row) => row.depth));
   const full = (row) => row.capacity ? `${percent(row.fill)} of ${count(row.capacity)}` : "";
-  showBars($("deepest"), look.deepest, (row) => row.capacity ? row.fill : row.depth / deepest, (row) => count(row.depth), full,
+  showBars($("deepest"), look.deepest, "No message waits.", (row) => row.capacity ? row.fill : row.depth / deepest, (row) => count(row.depth), full,
     (row) => `${row.name}: ${row.depth} messages wait`);
-  showBars($("slowest"), look.slowest, (row) => (row.handler_now || row.handler.p99) / longest,
+  showBars($("slowest"), look.slowest, "No handler was measured yet.", (row) => (row.handler_now || row.handler.p99) / longest,
     (row) => row.handler_now ? time(row.handler_now) : look.elapsed === null ? "–" : "idle", (row) => row.handler.count ? `p99 ${time(row.handler.p99)}` : "",
     (row) => `${row.name}: ${row.depth} messages wait`);
 }
