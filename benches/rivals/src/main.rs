@@ -13,8 +13,16 @@ mod conductor;
 mod families;
 mod machine;
 mod options;
+mod pinning;
+/// The ring of the bus, which is private there; it needs nothing else of it.
+#[path = "../../../src/queue/mod.rs"]
+#[allow(dead_code, unused_imports, unused_macros)]
+mod queue;
 mod report;
 mod results;
+#[path = "../../../src/sync/mod.rs"]
+#[allow(dead_code, unused_imports, unused_macros)]
+mod sync;
 mod targets;
 mod verdict;
 mod worker;

@@ -42,6 +42,8 @@ use Goal::{AtLeast, AtMost, Reported, Stretch};
 
 /// Pool subscriptions, one worker, `Topic::publish`.
 const POOL: &str = "stasis pool";
+/// The bus's cache.
+const CACHE: &[&str] = &["stasis"];
 /// The rivals whose subscribers share one message and lose none.
 #[rustfmt::skip]
 const SHARING: &[&str] = &[
@@ -103,6 +105,51 @@ pub static TABLE: &[Target] = &[
     // One message again and again: beside fresh ones, and beside what one store for each delivery costs.
     dearer("republish-16/fanout-16", at("republish-16", &[POOL]), at("fanout-16", &[POOL]), Reported),
     dearer("republish-16/store-per-delivery", at("republish-16", &[POOL]), at("republish-16", &["floor"]), Reported),
+    // ---- inline: what the bus adds to a loop of calls --------------------------------------------------------------
+    dearer("inline-64/vec", at("inline-64", &["stasis publish"]), at("inline-64", &["vec"]), AtMost(1.3)),
+    dearer("inline-64-publisher/vec", at("inline-64", &["stasis publisher"]), at("inline-64", &["vec"]), Reported),
+    dearer("inline-1/arc-swap", at("inline-1", &["stasis publisher"]), at("inline-1", &["arc-swap"]), AtMost(1.3)),
+    dearer("filtered-64/flags", at("filtered-64", &[POOL]), at("filtered-64", &["flags"]), AtMost(2.0)),
+    // ---- many topics forwarded to one ------------------------------------------------------------------------------
+    dearer("aggregate-100k/aggregate-10", at("aggregate-100k", &[POOL]), at("aggregate-10", &[POOL]), AtMost(1.5)),
+    dearer("aggregate-100k-inline/aggregate-10-inline", at("aggregate-100k", &["stasis inline"]), at("aggregate-10", &["stasis inline"]), Reported),
+    // ---- latency ---------------------------------------------------------------------------------------------------
+    sooner("idle-spin-dedicated/disruptor-multi", "idle-spin", "p50", &["stasis dedicated"], &["disruptor-multi"], AtLeast(0.9)),
+    sooner("idle-spin-dedicated/disruptor-inline", "idle-spin", "p50", &["stasis dedicated"], &["disruptor-inline"], Reported),
+    sooner("idle-spin-pool/crossbeam", "idle-spin", "p50", &[POOL], &["crossbeam"], AtLeast(1.4)),
+    sooner("idle-spin-pool/tokio-broadcast", "idle-spin", "p50", &[POOL], &["tokio-broadcast"], AtLeast(1.4)),
+    dearer("idle-park/park-and-unpark", of("idle-park", &[POOL], "p50"), of("idle-park", &["unpark"], "p50"), AtMost(1.15)),
+    dearer("idle-park-dedicated/park-and-unpark", of("idle-park", &["stasis dedicated"], "p50"), of("idle-park", &["unpark"], "p50"), Reported),
+    sooner("idle-sync/crossbeam-there-and-back", "idle-sync", "p50", &[POOL], &["crossbeam"], Reported),
+    sooner("load-50/tokio-broadcast", "load-50", "p99", &[POOL], &["tokio-broadcast"], AtLeast(2.0)),
+    sooner("load-50/crossbeam", "load-50", "p99", &[POOL], &["crossbeam"], AtLeast(2.0)),
+    // ---- the cache: pinned 1 reader is a look at the state where it is ---------------------------------------------
+    sooner("cache-get-pinned-1-10k/papaya", "cache-10k", "pinned 1 reader", CACHE, &["papaya"], AtLeast(1.0)),
+    sooner("cache-get-pinned-2-10k/papaya", "cache-10k", "pinned 2 readers", CACHE, &["papaya"], AtLeast(1.0)),
+    sooner("cache-get-pinned-1-1m/papaya", "cache-1m", "pinned 1 reader", CACHE, &["papaya"], AtLeast(1.0)),
+    sooner("cache-get-pinned-2-1m/papaya", "cache-1m", "pinned 2 readers", CACHE, &["papaya"], AtLeast(1.0)),
+    sooner("cache-get-beside-writer-10k/papaya", "cache-10k", "pinned beside a writer", CACHE, &["papaya"], AtLeast(1.2)),
+    sooner("cache-get-beside-writer-10k/dashmap", "cache-10k", "pinned beside a writer", CACHE, &["dashmap"], AtLeast(1.6)),
+    sooner("cache-get-beside-writer-10k/scc-hashindex", "cache-10k", "pinned beside a writer", CACHE, &["scc-hashindex"], AtLeast(1.1)),
+    sooner("cache-get-owned-beside-writer-10k/papaya", "cache-10k", "owned beside a writer", CACHE, &["papaya"], Reported),
+    sooner("cache-get-owned-1-10k/papaya", "cache-10k", "owned 1 reader", CACHE, &["papaya"], Reported),
+    sooner("cache-update-1/papaya", "cache-update-1", "", &[POOL], &["papaya"], AtLeast(1.0)),
+    sooner("cache-update-16/papaya", "cache-update-16", "", &[POOL], &["papaya"], Reported),
+    // ---- topics and subscriptions that come and go -----------------------------------------------------------------
+    dearer("churn-100k/churn-10", at("churn-100k", &[POOL]), at("churn-10", &[POOL]), AtMost(1.3)),
+    dearer("subscribe-100k/subscribe-0", at("subscribe-100k", &[POOL]), at("subscribe-0", &[POOL]), AtMost(1.2)),
+    // ---- weights, and how cost grows -------------------------------------------------------------------------------
+    plain("memory-idle-topic", at("memory", &["idle topic"]), AtMost(400.0)),
+    plain("memory-idle-subscription", at("memory", &["idle subscription"]), AtMost(1024.0)),
+    plain("memory-queued-message", at("memory", &["queued message"]), AtMost(16.0)),
+    plain("memory-spilled-message", at("memory", &["spilled message"]), AtMost(16.0)),
+    plain("memory-cache-entry", at("memory", &["cache entry"]), AtMost(200.0)),
+    dearer("memory-topics-linear", at("memory", &["idle topic and its forward"]), at("memory", &["idle topic and its forward, of 1000"]), Reported),
+    plain("growth-topics", at("growth-topics", &[POOL]), AtMost(0.1)),
+    plain("growth-subscribers", at("growth-subscribers", &[POOL]), AtMost(1.05)),
+    plain("growth-cache", of("growth-cache", CACHE, "all objects"), AtMost(0.15)),
+    plain("growth-cache-few-objects", of("growth-cache", CACHE, "few objects"), AtMost(0.15)),
+    plain("growth-cache-of-papaya", of("growth-cache", &["papaya"], "all objects"), Reported),
 ];
 
 const fn faster(
@@ -118,8 +165,28 @@ const fn faster(
     }
 }
 
+const fn sooner(
+    name: &'static str,
+    scenario: &'static str,
+    metric: &'static str,
+    ours: &'static [&'static str],
+    rivals: &'static [&'static str],
+    goal: Goal,
+) -> Target {
+    let (ours, rival) = (of(scenario, ours, metric), of(scenario, rivals, metric));
+    Target { name, question: Question::Faster { ours, rival }, goal }
+}
+
 const fn dearer(name: &'static str, ours: Pick, than: Pick, goal: Goal) -> Target {
     Target { name, question: Question::Dearer { ours, than }, goal }
+}
+
+const fn plain(name: &'static str, pick: Pick, goal: Goal) -> Target {
+    Target { name, question: Question::Plain(pick), goal }
+}
+
+const fn of(scenario: &'static str, any_of: &'static [&'static str], metric: &'static str) -> Pick {
+    Pick { scenario, any_of, metric }
 }
 
 const fn at(scenario: &'static str, any_of: &'static [&'static str]) -> Pick {
@@ -128,6 +195,7 @@ const fn at(scenario: &'static str, any_of: &'static [&'static str]) -> Pick {
 
 impl Target {
     /// The cells that it needs.
+    #[cfg(test)]
     pub fn picks(&self) -> Vec<Pick> {
         match self.question {
             Question::Faster { ours, rival: other } | Question::Dearer { ours, than: other } => {

@@ -3,12 +3,12 @@
 mod arrangements;
 mod broadcasts;
 mod channels;
-mod credits;
+pub mod credits;
 mod disruptor;
 mod drain;
 mod floor;
-mod load;
-mod race;
+pub mod load;
+pub mod race;
 mod stasis;
 mod tokio_broadcast;
 
@@ -22,12 +22,17 @@ const FAMILY: &str = "fanout";
 pub const WIDTHS: [usize; 5] = [1, 4, 16, 64, 1000];
 
 pub fn all() -> Vec<Scenario> {
-    let fresh = WIDTHS.map(|width| Load::new(format!("fanout-{width}"), width));
     let two =
         WIDTHS.map(|width| Load { publishers: 2, ..Load::new(format!("two-publishers-{width}"), width) });
     let batch = [1, 4].map(|width| Load { batches: true, ..Load::new(format!("batch-{width}"), width) });
     let same = [Load { payload: Payload::Same, ..Load::new("republish-16", 16) }];
-    fresh.into_iter().chain(two).chain(batch).chain(same).map(scenario).collect()
+    let others = two.into_iter().chain(batch).chain(same).map(scenario);
+    WIDTHS.into_iter().map(scenario_of).chain(others).collect()
+}
+
+/// Fresh messages of one publisher to so many subscribers.
+pub fn scenario_of(width: usize) -> Scenario {
+    scenario(Load::new(format!("fanout-{width}"), width))
 }
 
 fn scenario(load: Load) -> Scenario {
