@@ -97,6 +97,10 @@ pub static TABLE: &[Target] = &[
     faster("fanout-64/disruptor-multi", "fanout-64", &["disruptor-multi"], AtLeast(0.6)),
     faster("fanout-64/disruptor-multi", "fanout-64", &["disruptor-multi"], Stretch(1.0)),
     faster("fanout-1000/disruptor-multi", "fanout-1000", &["disruptor-multi"], Reported),
+    // Floors: no message that a handler could keep, no endings, no policies.
+    faster("fanout-4/disruptor-inline", "fanout-4", &["disruptor-inline"], Reported),
+    faster("fanout-16/disruptor-inline", "fanout-16", &["disruptor-inline"], Reported),
+    faster("fanout-64/disruptor-inline", "fanout-64", &["disruptor-inline"], Reported),
     faster("fanout-1/best-sharing", "fanout-1", SHARING, AtLeast(0.85)),
     faster("fanout-1/best-sharing", "fanout-1", SHARING, Stretch(1.0)),
     faster("batch-1/best-sharing", "batch-1", SHARING, AtLeast(1.2)),
