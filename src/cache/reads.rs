@@ -25,12 +25,8 @@ impl Reads {
     }
 
     #[inline]
-    fn note(&self, hits: u64, misses: u64) {
-        for (count, more) in [(HIT, hits), (MISS, misses)] {
-            if more > 0 {
-                self.cells.add(self.place, count, more);
-            }
-        }
+    fn note(&self, count: usize, more: u64) {
+        self.cells.add(self.place, count, more);
     }
 
     /// Hits and misses.
@@ -44,8 +40,7 @@ impl CacheCore {
     /// Somebody has looked for one object.
     #[inline]
     pub(super) fn note_read<T>(&self, found: Option<T>) -> Option<T> {
-        let hit = u64::from(found.is_some());
-        self.reads.note(hit, 1 - hit);
+        self.reads.note(if found.is_some() { HIT } else { MISS }, 1);
         found
     }
 }
@@ -67,6 +62,10 @@ impl CachePin<'_> {
     }
 
     pub(super) fn tell_reads(&self) {
-        self.core.reads.note(self.seen.hits.get(), self.seen.misses.get());
+        for (count, seen) in [(HIT, &self.seen.hits), (MISS, &self.seen.misses)] {
+            if seen.get() > 0 {
+                self.core.reads.note(count, seen.get());
+            }
+        }
     }
 }
