@@ -5,7 +5,7 @@
 //! for half a minute, with its sum and with how long it has been over.
 
 use crate::bus::{Bus, Finding, History, Severity, Subject, Trouble};
-use crate::stats::{BusStats, Lost, Refused};
+use crate::stats::{BusStats, Lost, Refused, SubscriptionState};
 use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -17,6 +17,10 @@ const EVERY: Duration = Duration::from_secs(1);
 const HELD: Duration = Duration::from_secs(30);
 /// More findings are counted.
 const SHOWN: usize = 50;
+
+/// What is said of who is behind and cannot help it.
+const STARVED: &str =
+    "All workers are taken, and it waits for one: whoever takes them is to blame, not its own handler.";
 
 /// What is wrong at one moment.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -72,6 +76,8 @@ struct Held {
     /// The subscription's.
     name: Option<String>,
     trouble: Trouble,
+    /// For a worker, of which none is free.
+    waits: bool,
     first: u64,
     last: u64,
 }
@@ -95,21 +101,31 @@ impl Judge {
             // It speaks of all that ever was.
             self.earlier = take_past(&mut diagnosis.findings);
         }
-        diagnosis.findings.into_iter().for_each(|finding| self.hold(finding, now));
+        let is_starved = |finding: &Finding| {
+            finding.troubles.iter().any(|trouble| matches!(trouble, Trouble::NoWorkerFree { .. }))
+        };
+        let starved = diagnosis.findings.iter().any(is_starved);
+        for finding in diagnosis.findings {
+            let waits = starved && waits_for_worker(&finding, stats);
+            self.hold(finding, waits, now);
+        }
         self.held.retain(|_, held| Duration::from_nanos(now - held.last) < HELD);
         self.health = self.show(diagnosis.summary, now);
         self.health.clone()
     }
 
-    fn hold(&mut self, finding: Finding, now: u64) {
+    fn hold(&mut self, finding: Finding, waits: bool, now: u64) {
         let (name, id) = match finding.subject {
             Subject::Subscription { name, id } => (Some(name), Some(id)),
             Subject::Bus => (None, None),
         };
         for trouble in finding.troubles {
-            let new = Held { name: name.clone(), trouble: trouble.clone(), first: now, last: now };
-            let entry = self.held.entry((id, kind(&trouble).0));
-            entry.and_modify(|held| held.goes_on(trouble, now)).or_insert(new);
+            let key = (id, kind(&trouble).0);
+            let new = || Held { name: name.clone(), trouble: trouble.clone(), waits, first: now, last: now };
+            match self.held.get_mut(&key) {
+                Some(held) => held.goes_on(trouble, waits, now),
+                None => drop(self.held.insert(key, new())),
+            }
         }
     }
 
@@ -161,14 +177,18 @@ impl Found {
 }
 
 impl Held {
-    fn goes_on(&mut self, trouble: Trouble, now: u64) {
+    fn goes_on(&mut self, trouble: Trouble, waits: bool, now: u64) {
+        self.waits = waits;
         self.trouble = sum(&self.trouble, trouble);
         self.last = now;
     }
 
     fn shown(&self, now: u64) -> ShownTrouble {
         let seconds = |from: u64| Duration::from_nanos(now.saturating_sub(from)).as_secs_f64();
-        let (kind, advice) = kind(&self.trouble);
+        let (kind, advice) = match kind(&self.trouble) {
+            ("behind", _) if self.waits => ("behind", STARVED),
+            known => known,
+        };
         ShownTrouble {
             kind,
             severity: word(self.trouble.severity()),
@@ -178,6 +198,14 @@ impl Held {
             over: (self.last < now).then(|| seconds(self.last)),
         }
     }
+}
+
+/// Whether it would get on, were there a worker.
+fn waits_for_worker(finding: &Finding, stats: &BusStats) -> bool {
+    let Subject::Subscription { id, .. } = finding.subject else { return false };
+    let rows = &stats.subscriptions;
+    let row = rows.binary_search_by_key(&id, |row| row.id).ok().map(|at| &rows[at]);
+    row.is_some_and(|row| row.dispatch == "pool" && row.state == SubscriptionState::Waiting)
 }
 
 fn word(severity: Severity) -> &'static str {

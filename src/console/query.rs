@@ -239,5 +239,35 @@ mod tests {
         ] {
             check(text.as_bytes());
         }
+        let parts = [
+            "%",
+            "%4",
+            "1",
+            "a",
+            "&",
+            "=",
+            "+",
+            "limit=",
+            "sort=",
+            "depth",
+            "\u{e4}",
+            "%c3%a4",
+            "%00",
+            "order=desc",
+            "%ff",
+        ];
+        let mut seed = 1_u64;
+        for _ in 0..20_000 {
+            let text: String =
+                (0..12).map(|_| parts[(xorshift(&mut seed) % parts.len() as u64) as usize]).collect();
+            check(text.as_bytes());
+        }
+    }
+
+    fn xorshift(seed: &mut u64) -> u64 {
+        *seed ^= *seed << 13;
+        *seed ^= *seed >> 7;
+        *seed ^= *seed << 17;
+        *seed
     }
 }

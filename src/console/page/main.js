@@ -74,7 +74,7 @@ function subscriptionParts({ stats, rates }) {
 function chips(title, total, buttons) {
   const more = total > buttons.length ? [make("span", { class: "quiet" }, `and ${count(total - buttons.length)} more`)] : [];
   const none = total ? [] : [make("span", { class: "quiet" }, "none")];
-  return make("div", {}, make("h3", {}, title), make("div", { class: "chips" }, ...buttons, ...more, ...none));
+  return make("div", { class: "wide" }, make("h3", {}, title), make("div", { class: "chips" }, ...buttons, ...more, ...none));
 }
 
 function topicParts(topic) {

@@ -429,6 +429,9 @@ fn faults(setting: &mut Setting) {
     let service = setting.service(&["--faults", "workers"]);
     show(setting, &service);
     setting.browser.wait("[...document.querySelectorAll('.finding')].some((one) => one.innerText.includes('The bus') && one.innerText.includes('workers are all in long handlers'))");
+    let starved = "[...document.querySelectorAll('.finding')].find((one) => one.innerText.includes('cdr'))?.innerText || ''";
+    setting.browser.wait(&format!("({starved}).includes('waits for one')"));
+    setting.browser.wait(SETTLED);
     setting.browser.picture(&setting.screens.join("fault-workers.png"));
     quiet(setting, &service);
 }
