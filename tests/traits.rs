@@ -64,6 +64,14 @@ fn sanitizers_and_events_go_to_other_threads() {
     error::<EventError>();
 }
 
+#[cfg(any(feature = "console", feature = "prometheus"))]
+#[test]
+fn servers_go_to_other_threads() {
+    shared::<http::Server>();
+    shared::<http::ServerBuilder>();
+    error::<ServeError>();
+}
+
 #[test]
 fn plain_data_is_plain() {
     plain::<Report>();
