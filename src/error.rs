@@ -375,7 +375,7 @@ pub enum Error {
     Wait(WaitError),
     /// A shutdown did not wait for the end.
     Shutdown(ShutdownError),
-    /// Metrics are not published at an interval.
+    /// Metrics are not given out as asked for.
     #[cfg(feature = "metrics")]
     Observe(ObserveError),
 }

@@ -453,6 +453,28 @@ fn an_interval_has_to_be_in_its_range() {
 }
 
 #[test]
+fn two_buses_go_to_one_recorder_with_a_label_each() {
+    let _watched = watched();
+    let kept = Kept::default();
+    for (name, messages) in [("media", 3), ("signalling", 5)] {
+        let (bus, kind, _) = manual();
+        let topic = bus.topic("calls").unwrap();
+        (0..messages).for_each(|number| _ = topic.publish(kind.message(number)));
+        let observer = Observer::labelled(&bus, &[("bus", name), ("site", "a")]).unwrap();
+        metrics::with_local_recorder(&kept, || observer.publish());
+        for wrong in ["", "9", "a-b", "__a", "le", "topic_class", "reason", "ü"] {
+            let error = Observer::labelled(&bus, &[(wrong, "x")]).expect_err(wrong);
+            assert!(error.to_string().contains(&format!("{wrong:?}")), "{error}");
+        }
+        assert!(Observer::labelled(&bus, &[("a", "1"), ("a", "2")]).is_err());
+    }
+    let series = kept.take();
+    let published = |bus: &str| sum(&series, "stasis_bus_published_messages_total", bus);
+    assert_eq!([published("bus=\"media\""), published("bus=\"signalling\"")], [3.0, 5.0]);
+    assert!(series.keys().all(|key| key.contains("site=\"a\"")));
+}
+
+#[test]
 fn an_observer_keeps_no_bus_alive() {
     let _watched = watched();
     let (bus, _, observer) = manual();

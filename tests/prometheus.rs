@@ -148,6 +148,16 @@ fn two_who_ask_at_once_get_a_whole_page_each() {
 }
 
 #[test]
+fn labels_of_the_service_are_on_every_line() {
+    let _watched = watched();
+    let bus = quiet_bus();
+    let observer = Observer::labelled(&bus, &[("bus", r#"a "b""#)]).unwrap();
+    let (page, plain) = (Page::read(&observer.render()), Page::read(&Observer::new(&bus).render()));
+    assert_eq!(page.series.len(), plain.series.len());
+    assert!(page.series.keys().all(|key| key.contains(r#"bus="a \"b\"""#)));
+}
+
+#[test]
 fn there_is_no_page_of_a_bus_that_is_gone() {
     let bus = quiet_bus();
     let observer = Observer::new(&bus);

@@ -3,25 +3,26 @@
 
 use super::rows::{Row, Rows, Value};
 use super::table::METRICS;
+use metrics::Label;
 use std::fmt::Write;
 
 /// Appends the rows that the facade has no form for.
 pub(super) fn append(text: &mut String, rows: &Rows) {
-    let rest: Vec<&Row> = rows.0.iter().filter(|row| !row.has_form()).collect();
+    let rest: Vec<&Row> = rows.all.iter().filter(|row| !row.has_form()).collect();
     for metric in METRICS {
         let mut own = rest.iter().filter(|row| row.metric.name == metric.name).peekable();
         if own.peek().is_some() {
             let (name, kind, help) = (metric.name, metric.kind.name(), metric.help);
             line(text, format_args!("# HELP {name} {help}"));
             line(text, format_args!("# TYPE {name} {kind}"));
-            own.for_each(|row| append_row(text, row));
+            own.for_each(|row| append_row(text, row, &rows.common));
             text.push('\n');
         }
     }
 }
 
-fn append_row(text: &mut String, row: &Row) {
-    let (name, labels) = (row.metric.name, labels(row));
+fn append_row(text: &mut String, row: &Row, common: &[Label]) {
+    let (name, labels) = (row.metric.name, written(&row.labels_with(common)));
     let series = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
     let Value::Times(times) = &row.value else {
         return line(text, format_args!("{name}{series} {}", row.value.number()));
@@ -40,9 +41,9 @@ fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
     let _ = writeln!(text, "{line}");
 }
 
-fn labels(row: &Row) -> String {
-    let each = row.metric.labels.iter().zip(&row.labels);
-    each.map(|(label, value)| format!("{}=\"{}\"", label.name, escaped(value))).collect::<Vec<_>>().join(",")
+fn written(labels: &[Label]) -> String {
+    let each = labels.iter().map(|label| format!("{}=\"{}\"", label.key(), escaped(label.value())));
+    each.collect::<Vec<_>>().join(",")
 }
 
 fn escaped(value: &str) -> String {

@@ -49,25 +49,20 @@ fn unit(metric: &Metric) -> Option<Unit> {
 
 /// Hands a sample over.
 pub(super) fn record(rows: &Rows, recorder: &dyn Recorder, rest: Rest) {
-    for row in &rows.0 {
+    let taken = |row: &&Row| row.has_form() || rest == Rest::AsGauges;
+    for row in rows.all.iter().filter(taken) {
+        let key = || Key::from_parts(row.metric.name, row.labels_with(&rows.common));
         match &row.value {
-            Value::Count(count) => recorder.register_counter(&key(row), &METADATA).absolute(*count),
-            _ if row.has_form() || rest == Rest::AsGauges => record_other(row, recorder),
-            _ => {}
+            Value::Count(count) => recorder.register_counter(&key(), &METADATA).absolute(*count),
+            Value::Times(times) => record_times(row, &rows.common, times, recorder),
+            value => recorder.register_gauge(&key(), &METADATA).set(value.number()),
         }
     }
 }
 
-fn record_other(row: &Row, recorder: &dyn Recorder) {
-    match &row.value {
-        Value::Times(times) => record_times(row, times, recorder),
-        value => recorder.register_gauge(&key(row), &METADATA).set(value.number()),
-    }
-}
-
-fn record_times(row: &Row, times: &Times, recorder: &dyn Recorder) {
+fn record_times(row: &Row, common: &[Label], times: &Times, recorder: &dyn Recorder) {
     let set = |part: &str, bound: Option<Text>, value: f64| {
-        let mut labels = labels(row);
+        let mut labels = row.labels_with(common);
         labels.extend(bound.map(|bound| Label::new("le", bound)));
         let key = Key::from_parts([row.metric.name, part].concat(), labels);
         recorder.register_gauge(&key, &METADATA).set(value);
@@ -78,15 +73,6 @@ fn record_times(row: &Row, times: &Times, recorder: &dyn Recorder) {
     }
     set("_sum", None, times.total.as_secs_f64());
     set("_count", None, times.count() as f64);
-}
-
-fn key(row: &Row) -> Key {
-    Key::from_parts(row.metric.name, labels(row))
-}
-
-fn labels(row: &Row) -> Vec<Label> {
-    let each = row.metric.labels.iter().zip(&row.labels);
-    each.map(|(label, value)| Label::new(label.name, value.clone())).collect()
 }
 
 impl Row {

@@ -11,13 +11,14 @@
 use super::facade::{self, Rest};
 use super::rows::{Rows, Told};
 use super::sample::sample;
+use super::table::METRICS;
 use crate::bus::{Bus, WeakBus};
 use crate::dispatch::fence::PanicPlace;
 use crate::dispatch::latch::Latch;
 use crate::error::ObserveError;
 use crate::sync::time::Deadline;
 use crate::sync::{Arc, Mutex, thread};
-use metrics::Recorder;
+use metrics::{Label, Recorder};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr;
@@ -38,7 +39,7 @@ const THREAD: &str = "bus-metrics";
 /// * a recorder of the [`metrics`] facade that is scraped: call [`publish`](Self::publish) right before it renders;
 /// * a recorder that pushes: [`every`](Self::every) publishes at an interval.
 ///
-/// Cost of a sample: about 0.1 us for each topic and 1 us for each subscription, on the caller's thread. It stops nothing:
+/// Cost of a sample: about 0.15 us for each topic and 2 us for each subscription, on the caller's thread. It stops nothing:
 /// publishers and workers never wait for it. Nothing is kept between samples but what was told last: nobody who asks, no
 /// memory that grows.
 ///
@@ -54,6 +55,8 @@ pub struct Observer(Arc<Inner>);
 
 struct Inner {
     bus: WeakBus,
+    /// That every series has besides its own.
+    labels: Vec<Label>,
     told: Mutex<Told>,
     /// The recorder that was told what the metrics mean.
     described: Mutex<usize>,
@@ -64,7 +67,36 @@ struct Inner {
 impl Observer {
     /// Of that bus.
     pub fn new(bus: &Bus) -> Self {
+        Self::with(bus, Vec::new())
+    }
+
+    /// Of that bus, with labels that all its series have: of several buses in a process, say, that go to one recorder.
+    ///
+    /// # Errors
+    ///
+    /// If a label's name is not made of ASCII letters, digits and `_`, begins with a digit or with `__`, comes twice, or is
+    /// one of the table's.
+    ///
+    /// ```
+    /// # let bus = stasis_bus::Bus::builder().manual().build()?;
+    /// use stasis_bus::observe::Observer;
+    /// Observer::labelled(&bus, &[("bus", "media")])?.publish();
+    /// assert!(Observer::labelled(&bus, &[("topic_class", "media")]).is_err());
+    /// # Ok::<(), stasis_bus::Error>(())
+    /// ```
+    pub fn labelled(bus: &Bus, labels: &[(&str, &str)]) -> Result<Self, ObserveError> {
+        for (at, (name, _)) in labels.iter().enumerate() {
+            if !is_free(name) || labels[..at].iter().any(|(before, _)| before == name) {
+                return Err(ObserveError::Label((*name).to_owned()));
+            }
+        }
+        let owned = |(name, value): &(&str, &str)| Label::new(name.to_string(), value.to_string());
+        Ok(Self::with(bus, labels.iter().map(owned).collect()))
+    }
+
+    fn with(bus: &Bus, labels: Vec<Label>) -> Self {
         Self(Arc::new(Inner {
+            labels,
             bus: bus.downgrade(),
             told: Mutex::new(Told::default()),
             described: Mutex::new(0),
@@ -78,6 +110,7 @@ impl Observer {
         let mut told = self.0.told.lock();
         let mut rows = sample(&bus);
         told.raise(&mut rows);
+        rows.common.clone_from(&self.0.labels);
         Some(rows)
     }
 
@@ -173,6 +206,18 @@ impl Observer {
         let Some(rows) = self.sample() else { return String::new() };
         page.render(&rows)
     }
+}
+
+/// Whether a label may have that name, and none of the table has it.
+fn is_free(name: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_name = !name.is_empty() && name.chars().all(is_word);
+    let is_ours = METRICS.iter().flat_map(|metric| metric.labels).any(|label| label.name == name);
+    is_name
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.starts_with("__")
+        && name != "le"
+        && !is_ours
 }
 
 impl fmt::Debug for Observer {

@@ -2,6 +2,7 @@
 
 use super::table::{Metric, MetricKind};
 use crate::stats::sums::Times;
+use metrics::Label;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -27,13 +28,27 @@ pub(super) enum Value {
     Times(Box<Times>),
 }
 
+impl Row {
+    /// All labels of the series.
+    pub(super) fn labels_with(&self, common: &[Label]) -> Vec<Label> {
+        let own = self.metric.labels.iter().zip(&self.labels);
+        own.map(|(label, value)| Label::new(label.name, value.clone()))
+            .chain(common.iter().cloned())
+            .collect()
+    }
+}
+
 #[derive(Default)]
-pub(super) struct Rows(pub(super) Vec<Row>);
+pub(super) struct Rows {
+    pub(super) all: Vec<Row>,
+    /// Labels that every series has besides its own.
+    pub(super) common: Vec<Label>,
+}
 
 impl Rows {
     fn push<const N: usize>(&mut self, metric: &'static Metric, labels: [Text; N], value: Value) {
         debug_assert_eq!(metric.labels.len(), N, "{}", metric.name);
-        self.0.push(Row { metric, labels: labels.into(), value });
+        self.all.push(Row { metric, labels: labels.into(), value });
     }
 
     pub(super) fn count<const N: usize>(&mut self, metric: &'static Metric, labels: [Text; N], count: u64) {
@@ -51,7 +66,7 @@ impl Rows {
         debug_assert_eq!(metric.labels.len(), N + 1, "{}", metric.name);
         for (last, count) in last.iter().zip(counts) {
             let labels = labels.iter().cloned().chain([Text::from(*last)]).collect();
-            self.0.push(Row { metric, labels, value: Value::Count(count) });
+            self.all.push(Row { metric, labels, value: Value::Count(count) });
         }
     }
 
@@ -93,7 +108,7 @@ impl Told {
     /// Raises what is less than before. Series that are in the sample no more are forgotten.
     pub(super) fn raise(&mut self, rows: &mut Rows) {
         let before = std::mem::take(&mut self.0);
-        let counters = rows.0.iter_mut().filter(|row| row.metric.kind != MetricKind::Gauge);
+        let counters = rows.all.iter_mut().filter(|row| row.metric.kind != MetricKind::Gauge);
         self.0.extend(counters.map(|row| {
             let series = (row.metric.name, row.labels.clone());
             if let Some(last) = before.get(&series) {
@@ -140,7 +155,7 @@ mod tests {
     }
 
     fn told(rows: &Rows) -> Vec<f64> {
-        rows.0.iter().map(|row| row.value.number()).collect()
+        rows.all.iter().map(|row| row.value.number()).collect()
     }
 
     #[test]
@@ -179,7 +194,7 @@ mod tests {
         told_before.raise(&mut rows_of(histogram.read()));
         let mut rows = rows_of(Timing::default());
         told_before.raise(&mut rows);
-        let Value::Times(times) = &rows.0[0].value else { panic!("a histogram") };
+        let Value::Times(times) = &rows.all[0].value else { panic!("a histogram") };
         assert_eq!(times.up_to().last(), Some((None, 3)));
         assert_eq!(times.total, Duration::from_nanos(3_000));
     }

@@ -198,6 +198,7 @@ impl Page {
             for (key, count) in own {
                 let (before, after) = key.split_once("le=\"").expect(key);
                 let (bound, after) = after.split_once('"').expect(key);
+                let before = if after == "}" { before.trim_end_matches(',') } else { before };
                 let rest = format!("{before}{}", after.trim_start_matches(','));
                 buckets.entry(rest).or_default().push((bound.parse().expect(key), *count));
             }
