@@ -5,10 +5,10 @@
 mod common;
 mod http_checks;
 
-use common::watched;
+use common::{Log, watched};
 use http_checks::{Answer, Client, ask, get, served};
 use stasis_bus::http::Server;
-use stasis_bus::{Bus, Error, ServeError};
+use stasis_bus::{Bus, Error, ServeError, ThreadInfo, ThreadKind};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -24,6 +24,37 @@ fn it_listens_where_it_says_and_nowhere_after_its_end() {
     // The same place can be taken again at once.
     let again = Server::builder(&bus).listen(address.to_string()).start().unwrap();
     assert_eq!(get(again.address(), "/nowhere").status, 404);
+}
+
+#[test]
+fn its_thread_is_one_of_the_bus() {
+    let _watched = watched();
+    let kinds = Log::new();
+    let seen = kinds.clone();
+    let hook = move |thread: &ThreadInfo| seen.push((thread.kind.clone(), thread.name.clone()));
+    let bus = Bus::builder().manual().on_thread_start(hook).build().unwrap();
+    let server = Server::builder(&bus).listen("127.0.0.1:0").start().unwrap();
+    assert_eq!(get(server.address(), "/nowhere").status, 404);
+    assert_eq!(kinds.all(), [(ThreadKind::Http, "stasis-http".to_owned())]);
+}
+
+#[cfg(feature = "prometheus")]
+#[test]
+fn metrics_are_served_for_prometheus() {
+    let _watched = watched();
+    let (bus, server) = served();
+    bus.topic("calls").unwrap().publish(bus.message_type::<u8>("rang").unwrap().message(1));
+    let answer = get(server.address(), "/metrics");
+    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert!(answer.body.contains("\nstasis_bus_published_messages_total 1\n"), "{}", answer.body);
+}
+
+#[cfg(not(feature = "prometheus"))]
+#[test]
+fn there_are_no_metrics_without_their_feature() {
+    let _watched = watched();
+    let (_bus, server) = served();
+    assert_eq!(get(server.address(), "/metrics").status, 404);
 }
 
 #[test]

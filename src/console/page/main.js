@@ -161,7 +161,8 @@ function tellLink() {
   mark($("link"), "data-state", state);
   mark(document.body, "data-old", state === "lost" ? "" : null);
   const words = { paused: "paused", wait: "connecting", live: "live" };
-  say($("link"), words[state] || `no connection, figures are ${time(age)} old`);
+  // Said once, not every second.
+  say($("link"), words[state] || `no connection since ${new Date(lastLook).toLocaleTimeString()}`);
 }
 
 function setPaused(now) {
