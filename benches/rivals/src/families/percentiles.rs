@@ -13,3 +13,16 @@ pub fn add(sample: Sample, mut latencies: Vec<u64>) -> Sample {
         sample.with(*name, "ns", latency as f64)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::Tally;
+
+    #[test]
+    fn percentiles_are_of_the_sorted_latencies() {
+        let sample = add(Sample::new(Tally::default(), Tally::default()), (1..=1001).rev().collect());
+        let values: Vec<f64> = sample.figures.iter().map(|figure| figure.value).collect();
+        assert_eq!(values, [501.0, 991.0, 1000.0]);
+    }
+}

@@ -40,7 +40,15 @@ pub struct Pace {
 #[derive(Default)]
 struct Shared {
     start: OnceLock<Instant>,
-    done: Mutex<Vec<(Tally, Vec<u64>, Option<Instant>)>>,
+    done: Mutex<Vec<Done>>,
+}
+
+/// What one subscriber got.
+struct Done {
+    tally: Tally,
+    /// Of the messages that were sampled, in the order in which they came.
+    latencies: Vec<u64>,
+    last: Option<Instant>,
 }
 
 /// One subscriber's end: every contestant calls [`take`](Self::take) for each message, and drops it at the end.
@@ -90,10 +98,10 @@ impl Pace {
     pub fn sample(&self) -> Outcome<Sample> {
         let done = self.shared.done.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut got, mut latencies) = (Tally::default(), Vec::new());
-        for (tally, some, _) in done.iter() {
-            got.merge(*tally);
+        for one in done.iter() {
+            got.merge(one.tally);
             // The first tenth comes from cold caches.
-            latencies.extend_from_slice(&some[some.len() / 10..]);
+            latencies.extend_from_slice(&one.latencies[one.latencies.len() / 10..]);
         }
         let wanted: Tally = (0..self.messages).map(|number| Note::new(number).weight()).collect();
         Ok(percentiles::add(Sample::new(got, wanted.times(done.len() as u64)), latencies))
@@ -103,7 +111,7 @@ impl Pace {
     /// contestant could not do it.
     pub fn finished(&self) -> f64 {
         let done = self.shared.done.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = done.iter().filter_map(|(_, _, last)| *last).max();
+        let last = done.iter().filter_map(|one| one.last).max();
         match (self.shared.start.get(), last) {
             (Some(start), Some(last)) => {
                 due(self.gap, self.messages).as_secs_f64() / last.duration_since(*start).as_secs_f64()
@@ -139,7 +147,49 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let mine = (self.tally, std::mem::take(&mut self.latencies), self.last);
+        let latencies = std::mem::take(&mut self.latencies);
+        let mine = Done { tally: self.tally, latencies, last: self.last };
         self.shared.done.lock().unwrap_or_else(PoisonError::into_inner).push(mine);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A message that is sent late, because the one before it took long, has waited since its own time.
+    #[test]
+    fn who_falls_behind_pays_for_every_message_that_waits() {
+        let (stall, gap) = (Duration::from_millis(40), Duration::from_millis(1));
+        let pace = Pace::new(22, gap.as_nanos() as f64);
+        let mut watch = pace.watches(1).remove(0);
+        pace.publish(|number| {
+            if number == 0 {
+                std::thread::sleep(stall);
+            }
+            watch.take(&Note::new(number));
+        });
+        let sampled = [0, 7, 14, 21];
+        assert_eq!(watch.latencies.len(), sampled.len());
+        for (number, latency) in sampled.into_iter().zip(&watch.latencies) {
+            let waited = stall - gap * number;
+            assert!(u128::from(*latency) >= waited.as_nanos(), "message {number}: {latency} ns");
+        }
+        drop(watch);
+        assert!(pace.finished() < 1.0);
+    }
+
+    #[test]
+    fn what_is_missing_is_found() {
+        let pace = Pace::new(10, 0.0);
+        let mut watch = pace.watches(1).remove(0);
+        pace.publish(|number| {
+            if number != 5 {
+                watch.take(&Note::new(number))
+            }
+        });
+        drop(watch);
+        let lost = crate::bench::Contestant::new("a", "a", "", move |_| pace.sample());
+        assert!(lost.run(crate::bench::Effort::Check).is_err());
     }
 }
