@@ -101,8 +101,10 @@ impl SubscriptionRow<'_> {
     /// What its handler takes now: on average since the last look, or the call that has not returned, if that is longer.
     pub(super) fn handler_now(&self) -> f32 {
         let run = match self.stats.state {
-            // A worker runs a mailbox for 200 us at a time, unless a call takes longer.
-            SubscriptionState::Running { worker: Some(_), time } if time > Duration::from_millis(10) => {
+            // A worker runs a mailbox for 200 us at a time, unless a call takes longer. What moves on is not in one call.
+            SubscriptionState::Running { worker: Some(_), time }
+                if time > Duration::from_millis(10) && self.rates.handled == 0.0 =>
+            {
                 time.as_secs_f32()
             }
             _ => 0.0,
