@@ -64,6 +64,16 @@ fn sanitizers_and_events_go_to_other_threads() {
     error::<EventError>();
 }
 
+#[cfg(feature = "metrics")]
+#[test]
+fn observers_go_to_other_threads() {
+    use stasis_bus::observe::{Metric, Observer, Publishing};
+    cloned::<Observer>();
+    shared::<Publishing>();
+    plain::<Metric>();
+    error::<ObserveError>();
+}
+
 #[cfg(any(feature = "console", feature = "prometheus"))]
 #[test]
 fn servers_go_to_other_threads() {

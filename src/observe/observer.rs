@@ -10,7 +10,7 @@
 
 use super::facade::{self, Rest};
 use super::rows::{Rows, Told};
-use super::sample::sample;
+use super::sample::{Subjects, sample};
 use super::table::METRICS;
 use crate::bus::{Bus, WeakBus};
 use crate::dispatch::fence::PanicPlace;
@@ -105,13 +105,19 @@ impl Observer {
         }))
     }
 
-    fn sample(&self) -> Option<Rows> {
+    /// The bus, if it stands, and whom to ask. To be dropped under no lock.
+    fn subjects(&self) -> Option<(Bus, Subjects)> {
         let bus = self.0.bus.upgrade()?;
+        let subjects = Subjects::of(&bus);
+        Some((bus, subjects))
+    }
+
+    fn sample(&self, bus: &Bus, subjects: &Subjects) -> Rows {
         let mut told = self.0.told.lock();
-        let mut rows = sample(&bus);
+        let mut rows = sample(bus, subjects);
         told.raise(&mut rows);
         rows.common.clone_from(&self.0.labels);
-        Some(rows)
+        rows
     }
 
     /// Reads the statistics and gives them to the recorder in force: the thread's own if it has one, else the one that is
@@ -128,7 +134,8 @@ impl Observer {
     ///
     /// If the recorder does.
     pub fn publish(&self) {
-        let Some(rows) = self.sample() else { return };
+        let Some((bus, subjects)) = self.subjects() else { return };
+        let rows = self.sample(&bus, &subjects);
         metrics::with_recorder(|recorder| {
             self.describe(recorder);
             facade::record(&rows, recorder, Rest::AsGauges);
@@ -202,9 +209,9 @@ impl Observer {
     /// ```
     #[cfg(feature = "prometheus")]
     pub fn render(&self) -> String {
+        let Some((bus, subjects)) = self.subjects() else { return String::new() };
         let page = self.0.page.lock();
-        let Some(rows) = self.sample() else { return String::new() };
-        page.render(&rows)
+        page.render(&self.sample(&bus, &subjects))
     }
 }
 

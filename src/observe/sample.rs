@@ -12,7 +12,8 @@ use crate::stats::sums::{CacheSums, ClassSums, SubscriptionSums};
 use crate::stats::{Lost, MessageTypeStats, SubscriptionStats, Totals};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
-use crate::topic::exchange::Exchange;
+use crate::topic::exchange::{CacheFigures, Exchange};
+use crate::topic::member::Member;
 use std::collections::HashMap;
 use std::ptr;
 use std::time::Duration;
@@ -52,20 +53,33 @@ struct Look {
     totals: Totals,
 }
 
+/// Whom a sample asks. The last handle of one of them may be among these, and what a cache's drop runs is foreign code: who
+/// takes a sample under a lock has them before it, and drops them after.
+pub(super) struct Subjects {
+    members: Vec<Arc<Member>>,
+    caches: Vec<Arc<dyn CacheFigures>>,
+}
+
+impl Subjects {
+    pub(super) fn of(bus: &Bus) -> Self {
+        Self { members: bus.exchange().members(), caches: bus.exchange().caches() }
+    }
+}
+
 /// Everything that the table tells, now.
-pub(super) fn sample(bus: &Bus) -> Rows {
+pub(super) fn sample(bus: &Bus, subjects: &Subjects) -> Rows {
     let exchange = bus.exchange();
     let mut rows = Rows::default();
     let began = exchange.clock.monotonic_ns();
     rows.level(&t::BUILD, [env!("CARGO_PKG_VERSION").into()], 1);
-    let look = Look::at(exchange);
+    let look = Look::at(exchange, &subjects.members);
     look.classes.iter().for_each(|class| class.tell(&mut rows));
     look.names.iter().for_each(|name| name.tell(&mut rows));
     tell_totals(&mut rows, exchange, &look.totals);
     rows.times(&t::PUBLISH_DURATION, [], &exchange.publishes.read().into());
     tell_types(&mut rows, &bus.message_type_stats());
     tell_pool(&mut rows, exchange);
-    tell_caches(&mut rows, exchange);
+    tell_caches(&mut rows, exchange, &subjects.caches);
     let labels = &exchange.labels;
     let types = bus.message_types().len().saturating_sub(LABELS_MAX) as u64;
     let folded = [labels.classes.folded(), labels.subscriptions.folded(), types, labels.caches.folded()];
@@ -76,8 +90,7 @@ pub(super) fn sample(bus: &Bus) -> Rows {
 }
 
 impl Look {
-    fn at(exchange: &Exchange) -> Self {
-        let members = exchange.members();
+    fn at(exchange: &Exchange, members: &[Arc<Member>]) -> Self {
         let live: Vec<SubscriptionStats> = members.iter().map(|member| member.stats_while(&[])).collect();
         let now = exchange.clock.coarse_monotonic_ns();
         let (mut look, folds) = exchange.while_none_goes(|gone| Self {
@@ -274,11 +287,11 @@ fn tell_worker(rows: &mut Rows, seat: usize, shift: &ShiftRead) {
     rows.seconds(&t::WORKER_RUN_AGE, [name()], shift.running.map(|run| run.time).unwrap_or_default());
 }
 
-fn tell_caches(rows: &mut Rows, exchange: &Exchange) {
+fn tell_caches(rows: &mut Rows, exchange: &Exchange, caches: &[Arc<dyn CacheFigures>]) {
     let labels = exchange.labels.caches.shown(exchange.clock.coarse_monotonic_ns());
     let mut sums: Vec<(CacheSums, Option<u64>)> = labels.iter().map(|label| (label.gone(), None)).collect();
     let places = places(labels.iter().map(|label| &**label));
-    for cache in exchange.caches() {
+    for cache in caches {
         if let Some(at) = places.get(&ptr::from_ref(&**cache.label())) {
             let (counted, (sums, entries)) = (cache.counted(), &mut sums[*at]);
             sums.add(&counted);
