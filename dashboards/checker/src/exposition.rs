@@ -31,7 +31,10 @@ pub fn sum(samples: &[Sample], name: &str, having: &[(&str, &str)]) -> f64 {
 fn sample(line: &str) -> Option<Sample> {
     let end = line.find(['{', ' '])?;
     let (name, rest) = line.split_at(end);
-    let (labels, rest) = if rest.starts_with('{') { labels(&rest[1..])? } else { (Labels::new(), rest) };
+    let (labels, rest) = match rest.strip_prefix('{') {
+        Some(inner) => labels(inner)?,
+        None => (Labels::new(), rest),
+    };
     let value = rest.split_whitespace().next()?.parse().ok()?;
     Some(Sample { name: name.to_owned(), labels, value })
 }

@@ -113,6 +113,10 @@ const TABLES: [Table; 4] = [
     },
 ];
 
+/// Histograms by subscription, and what they are called on the console.
+const TIMES: [(&str, &str); 2] =
+    [("stasis_handler_duration_seconds", "handler"), ("stasis_delivery_latency_seconds", "delay")];
+
 /// Of a bus at rest.
 pub fn compare(
     prometheus: &Prometheus,
@@ -136,6 +140,7 @@ pub fn compare(
             figures.iter().for_each(|figure| comparison.figure(figure, Some((label, &name)), row));
         }
     }
+    comparison.times(console)?;
     let count = comparison.count;
     findings.looked_at(count, "figures of a bus at rest are those of its own statistics");
     Ok(())
@@ -164,7 +169,63 @@ impl Comparison<'_> {
     }
 }
 
+impl Comparison<'_> {
+    /// What panels make of histograms, by subscription: means, and quantiles as far as buckets tell them apart.
+    fn times(&mut self, console: SocketAddr) -> Outcome<()> {
+        let table = http::get_json(console, "/api/subscriptions", &[("limit", "1000")])?;
+        for row in table["rows"].as_array().into_iter().flatten() {
+            for (metric, timing) in TIMES {
+                // A stream has no handler.
+                if row[timing]["count"].as_f64() > Some(0.0) {
+                    self.timing(metric, &row["name"], &row[timing]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn timing(&mut self, metric: &str, name: &Value, timing: &Value) {
+        let selector = format!("{{job=\"{JOB}\",instance=\"{}\",subscription={name}}}", self.instance);
+        let mean = format!("sum({metric}_sum{selector}) / sum({metric}_count{selector})");
+        self.time(&mean, &timing["mean"], |seen, told| (seen - told).abs() <= 1e-8 * told + 2e-9);
+        for (quantile, field) in [(0.5, "p50"), (0.99, "p99")] {
+            let asked = format!("histogram_quantile({quantile}, sum by (le) ({metric}_bucket{selector}))");
+            self.time(&asked, &timing[field], is_in_one_bucket);
+        }
+    }
+
+    fn time(&mut self, expression: &str, told: &Value, is_it: impl Fn(f64, f64) -> bool) {
+        match (self.prometheus.number(expression), told.as_f64()) {
+            (Ok(seen), Some(told)) if is_it(seen, told) => {}
+            (Ok(seen), told) => {
+                self.findings.wrong(format!("{expression} is {seen}, and on the console {told:?}"))
+            }
+            (Err(why), _) => self.findings.wrong(why.to_string()),
+        }
+        self.count += 1;
+    }
+}
+
+/// The bounds of buckets are four times as far as the one before; in the first one everything is the same.
+fn is_in_one_bucket(one: f64, other: f64) -> bool {
+    const FIRST: f64 = 256e-9;
+    let (less, more) = (one.min(other).max(FIRST / 4.0), one.max(other));
+    more <= less * 4.0 * (1.0 + 1e-9) || more <= FIRST
+}
+
 /// But for the last digits of what was seconds.
 fn is_same(one: f64, other: f64) -> bool {
     (one - other).abs() <= 1e-9 * one.abs().max(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_apart_as_far_as_buckets_tell() {
+        assert!(is_in_one_bucket(1.1e-6, 4e-6) && is_in_one_bucket(4e-6, 1.1e-6));
+        assert!(is_in_one_bucket(1e-9, 256e-9));
+        assert!(!is_in_one_bucket(1e-6, 4.1e-6));
+    }
 }
