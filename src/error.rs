@@ -13,6 +13,8 @@ mod route;
 #[cfg(any(feature = "console", feature = "prometheus"))]
 mod serve;
 mod service;
+#[cfg(feature = "tracing")]
+mod trace;
 
 pub use cache::{CacheError, CachingError, EntryError, WatchEnded};
 #[cfg(feature = "config")]
@@ -25,6 +27,8 @@ pub use route::RouteError;
 #[cfg(any(feature = "console", feature = "prometheus"))]
 pub use serve::ServeError;
 pub use service::{PoolError, StateError};
+#[cfg(feature = "tracing")]
+pub use trace::TraceError;
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -378,6 +382,9 @@ pub enum Error {
     /// Metrics are not given out as asked for.
     #[cfg(feature = "metrics")]
     Observe(ObserveError),
+    /// A bus is not traced.
+    #[cfg(feature = "tracing")]
+    Trace(TraceError),
 }
 
 impl fmt::Display for Error {
@@ -406,6 +413,8 @@ impl fmt::Display for Error {
             Self::Shutdown(error) => error.fmt(f),
             #[cfg(feature = "metrics")]
             Self::Observe(error) => error.fmt(f),
+            #[cfg(feature = "tracing")]
+            Self::Trace(error) => error.fmt(f),
         }
     }
 }
@@ -449,6 +458,8 @@ each!(Event(EventError));
 each!(Serve(ServeError));
 #[cfg(feature = "metrics")]
 each!(Observe(ObserveError));
+#[cfg(feature = "tracing")]
+each!(Trace(TraceError));
 
 impl From<NameError> for TypeError {
     fn from(error: NameError) -> Self {

@@ -37,6 +37,8 @@ mod console;
 pub mod http;
 #[cfg(feature = "metrics")]
 pub mod observe;
+#[cfg(feature = "tracing")]
+pub mod trace;
 
 #[cfg(feature = "config")]
 pub use bus::BusConfig;
@@ -57,6 +59,8 @@ pub use error::EventError;
 pub use error::ObserveError;
 #[cfg(any(feature = "console", feature = "prometheus"))]
 pub use error::ServeError;
+#[cfg(feature = "tracing")]
+pub use error::TraceError;
 pub use error::{
     CacheError, CachingError, ConfigError, EntryError, Error, FilterError, ForwardError, NameError,
     PoolError, RouteError, ShutdownError, StateError, SubscribeError, TypeError, WaitError, WatchEnded,

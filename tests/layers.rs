@@ -16,7 +16,7 @@ const LAYERS: [&[&str]; 10] = [
     &["subscription"],
     &["cache", "router", "state", "topic_pool"],
     &["bus"],
-    &["observe", "console"],
+    &["observe", "console", "trace"],
     &["http"],
 ];
 /// These may go round `src/sync`; each says why.

@@ -11,6 +11,8 @@ use std::path::Path;
 use stasis_bus::http::{Server, ServerBuilder};
 #[cfg(feature = "metrics")]
 use stasis_bus::observe::{Metric, MetricKind, MetricLabel, MetricUnit, Observer, Publishing};
+#[cfg(feature = "tracing")]
+use stasis_bus::trace::{Tracer, Tracing};
 use stasis_bus::*;
 
 /// Whether a type has a trait: the inherent constant is there only if it has, and goes before the trait's.
@@ -91,6 +93,10 @@ table! {
     Observer "sypur"
     #[cfg(feature = "metrics")]
     Publishing "sypur"
+    #[cfg(feature = "tracing")]
+    Tracer "sypur"
+    #[cfg(feature = "tracing")]
+    Tracing "sypur"
     Router "sypur"
     Routes "sypur"
     // Values are shared, and as safe as they are.
@@ -198,6 +204,8 @@ table! {
     ServeError "sypur"
     #[cfg(feature = "metrics")]
     ObserveError "sypur"
+    #[cfg(feature = "tracing")]
+    TraceError "sypur"
     #[cfg(feature = "metrics")]
     Metric "sypur"
     #[cfg(feature = "metrics")]
@@ -224,7 +232,8 @@ const OTHERS: [&str; 4] = ["Select", "StateObserver", "METRICS", "reference"];
 
 /// The names in the `pub use` lines of src/lib.rs, and of its public modules, that are of types.
 fn public_names() -> BTreeSet<String> {
-    let text = ["src/lib.rs", "src/http/mod.rs", "src/observe/mod.rs"].map(source).concat();
+    let text =
+        ["src/lib.rs", "src/http/mod.rs", "src/observe/mod.rs", "src/trace/mod.rs"].map(source).concat();
     let mut names = BTreeSet::new();
     for statement in text.split("pub use ").skip(1) {
         let statement = statement.split(';').next().unwrap_or_default();

@@ -1,5 +1,7 @@
 //! The facade: a bus, how it is configured, and how it ends.
 
+#[cfg(any(feature = "console", feature = "tracing"))]
+mod advice;
 mod builder;
 mod caches;
 #[cfg(feature = "config")]
@@ -15,7 +17,7 @@ mod types;
 pub use builder::BusBuilder;
 #[cfg(feature = "config")]
 pub use config::BusConfig;
-#[cfg(feature = "console")]
+#[cfg(any(feature = "console", feature = "tracing"))]
 pub(crate) use diagnose::History;
 pub use diagnosis::{Diagnosis, Finding, Severity, Subject, Trend, Trouble};
 pub use shutdown::{ShutdownReport, Straggler};

@@ -84,12 +84,26 @@ pub(super) struct Shutdown {
     begun: AtomicBool,
     over: Latch<()>,
     report: Mutex<ShutdownReport>,
+    /// Who traces the bus, and hears how it went.
+    #[cfg(feature = "tracing")]
+    tracer: Mutex<Option<Tell>>,
 }
+
+#[cfg(feature = "tracing")]
+pub(crate) type Tell = Arc<dyn Fn(&ShutdownReport) + Send + Sync>;
 
 impl Shutdown {
     pub(super) fn new(exchange: Arc<Exchange>, types: Arc<Types>) -> Self {
         let report = Mutex::new(ShutdownReport::default());
-        Self { exchange, types, begun: AtomicBool::new(false), over: Latch::new(), report }
+        Self {
+            exchange,
+            types,
+            begun: AtomicBool::new(false),
+            over: Latch::new(),
+            report,
+            #[cfg(feature = "tracing")]
+            tracer: Mutex::new(None),
+        }
     }
 
     /// True for one caller.
@@ -99,11 +113,21 @@ impl Shutdown {
 
     fn run(&self, deadline: Deadline) {
         let report = end(&self.exchange, deadline);
+        #[cfg(feature = "tracing")]
+        self.trace(&report);
         self.types.close();
         self.exchange.pool.threads().close();
         self.exchange.fence.close();
         *self.report.lock() = report;
         self.over.set(());
+    }
+
+    #[cfg(feature = "tracing")]
+    fn trace(&self, report: &ShutdownReport) {
+        let tell = self.tracer.lock().take();
+        if let Some(tell) = tell {
+            tell(report);
+        }
     }
 
     /// Begins it, if nobody has, and does not wait for its end.
@@ -161,6 +185,15 @@ impl Bus {
             return Err(ShutdownError::StillRunning(deadline));
         }
         Ok(shutdown.report.lock().clone())
+    }
+}
+
+#[cfg(feature = "tracing")]
+impl Bus {
+    /// Hears of the shutdown's report, under no lock.
+    pub(crate) fn trace_shutdown(&self, tell: Option<Tell>) {
+        let before = std::mem::replace(&mut *self.0.shutdown.tracer.lock(), tell);
+        drop(before);
     }
 }
 

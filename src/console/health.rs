@@ -120,7 +120,7 @@ impl Judge {
             Subject::Bus => (None, None),
         };
         for trouble in finding.troubles {
-            let key = (id, kind(&trouble).0);
+            let key = (id, trouble.advice().0);
             let new = || Held { name: name.clone(), trouble: trouble.clone(), waits, first: now, last: now };
             match self.held.get_mut(&key) {
                 Some(held) => held.goes_on(trouble, waits, now),
@@ -140,7 +140,7 @@ impl Judge {
         findings.sort_by_key(|found| Reverse((found.worst, found.troubles)));
         let worst = findings.first().and_then(|found| found.worst);
         Health {
-            verdict: worst.map_or("well", word),
+            verdict: worst.map_or("well", Severity::word),
             summary,
             findings_total: findings.len(),
             findings: findings.into_iter().take(SHOWN).map(|found| found.shown).collect(),
@@ -170,7 +170,7 @@ impl Found {
         if held.last == now {
             self.worst = self.worst.max(Some(held.trouble.severity()));
             self.troubles += 1;
-            self.shown.severity = self.worst.map_or("over", word);
+            self.shown.severity = self.worst.map_or("over", Severity::word);
         }
         self.shown.troubles.push(held.shown(now));
     }
@@ -185,13 +185,13 @@ impl Held {
 
     fn shown(&self, now: u64) -> ShownTrouble {
         let seconds = |from: u64| Duration::from_nanos(now.saturating_sub(from)).as_secs_f64();
-        let (kind, advice) = match kind(&self.trouble) {
+        let (kind, advice) = match self.trouble.advice() {
             ("behind", _) if self.waits => ("behind", STARVED),
             known => known,
         };
         ShownTrouble {
             kind,
-            severity: word(self.trouble.severity()),
+            severity: self.trouble.severity().word(),
             text: self.trouble.to_string(),
             advice,
             since: seconds(self.first),
@@ -206,14 +206,6 @@ fn waits_for_worker(finding: &Finding, stats: &BusStats) -> bool {
     let rows = &stats.subscriptions;
     let row = rows.binary_search_by_key(&id, |row| row.id).ok().map(|at| &rows[at]);
     row.is_some_and(|row| row.dispatch == "pool" && row.state == SubscriptionState::Waiting)
-}
-
-fn word(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Note => "note",
-        Severity::Warning => "warning",
-        Severity::Critical => "critical",
-    }
 }
 
 /// Takes what has happened out of a first look, in words; what is wrong now stays.
@@ -263,59 +255,5 @@ fn sum(before: &Trouble, now: Trouble) -> Trouble {
         (Trouble::ThreadsRefused(a), Trouble::ThreadsRefused(b)) => Trouble::ThreadsRefused(a + b),
         (Trouble::Circles(a), Trouble::Circles(b)) => Trouble::Circles(a + b),
         (_, now) => now,
-    }
-}
-
-/// Its kind in a word, and what can be done.
-fn kind(trouble: &Trouble) -> (&'static str, &'static str) {
-    match trouble {
-        Trouble::Behind { .. } => (
-            "behind",
-            "More comes than it handles. Compare what its handler takes with what arrives; a burst goes by itself.",
-        ),
-        Trouble::Unread { .. } => {
-            ("unread", "Whoever holds this stream does not read it: read it, or drop it.")
-        }
-        Trouble::Slow { .. } => (
-            "slow",
-            "Move what takes long (files, network, locks) out of its handler, take messages in batches, or give it a \
-             thread of its own (Dedicated).",
-        ),
-        Trouble::Stuck { .. } => (
-            "stuck",
-            "Its handler has not returned: find out what it waits for. Until then nothing in its queue moves.",
-        ),
-        Trouble::Blocked { .. } => (
-            "blocked",
-            "It is full, and its policy lets publishers wait: a faster handler, a larger capacity or another policy \
-             frees them.",
-        ),
-        Trouble::Losing(lost) if lost.total() == lost.conflated => {
-            ("conflating", "Older messages give way to newer ones of their key, as its policy says.")
-        }
-        Trouble::Losing(_) => (
-            "losing",
-            "It was full, and its policy gives messages up. A faster handler or a larger capacity keeps them.",
-        ),
-        Trouble::Panics { .. } => (
-            "panics",
-            "Its handler panics; the message is passed over. What it said went to the panic hook of the process.",
-        ),
-        Trouble::NoWorkerFree { .. } => (
-            "no_worker_free",
-            "Everybody waits for slow handlers. Make those dedicated, or allow more workers.",
-        ),
-        Trouble::Unrouted(_) => (
-            "unrouted",
-            "Nobody listens where this was published: a subscriber is missing, or nobody wants it.",
-        ),
-        Trouble::Refused(_) => {
-            ("refused", "These publishes went nowhere: their reports say so to whoever publishes.")
-        }
-        Trouble::ThreadsRefused(_) => ("threads_refused", "The system is at its limit of threads."),
-        Trouble::Circles(_) => (
-            "circles",
-            "A handler would have waited for one that waits for it: publish without waiting there.",
-        ),
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What was running when user code panicked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PanicPlace {
     /// A subscription's handler.
@@ -40,6 +40,8 @@ pub enum PanicPlace {
     Observer,
     /// A recorder of metrics, called at an interval.
     Recorder,
+    /// A subscriber of the `tracing` facade.
+    TraceSubscriber,
 }
 
 /// One caught panic, as the hook sees it.
@@ -47,8 +49,8 @@ pub enum PanicPlace {
 #[non_exhaustive]
 pub struct PanicReport<'a> {
     /// The subscription's name; the message type's for formatters and values; the cache's for its functions; the
-    /// manager's for observers; the thread's for the start of one and for
-    /// recorders.
+    /// manager's for observers; the thread's for the start of one, for recorders and for
+    /// subscribers of traces.
     pub name: &'a str,
     /// What was running.
     pub place: PanicPlace,
@@ -62,24 +64,45 @@ impl fmt::Display for PanicReport<'_> {
     }
 }
 
-type Hook = Arc<dyn Fn(&PanicReport<'_>) + Send + Sync>;
+pub(crate) type Hook = Arc<dyn Fn(&PanicReport<'_>) + Send + Sync>;
 
 /// Who hears of panics, for one bus.
 pub(crate) struct Fence {
     /// Locked for the moment of a clone, and only when something panicked.
     hook: Mutex<Option<Hook>>,
+    /// Who traces the bus, and hears of panics too.
+    tracer: Mutex<Option<Hook>>,
     caught: AtomicU64,
 }
 
 impl Fence {
     pub(crate) fn new(hook: Option<Hook>) -> Self {
-        Self { hook: Mutex::new(hook), caught: AtomicU64::new(0) }
+        Self { hook: Mutex::new(hook), tracer: Mutex::new(None), caught: AtomicU64::new(0) }
+    }
+
+    /// `tracer` hears of panics as well. False: somebody else does already.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn trace(&self, tracer: Hook) -> bool {
+        let mut place = self.tracer.lock();
+        let is_free = place.is_none();
+        if is_free {
+            *place = Some(tracer);
+        }
+        is_free
+    }
+
+    /// Nobody traces the bus any more.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn untrace(&self) {
+        let gone = self.tracer.lock().take();
+        drop(gone);
     }
 
     /// The bus has ended: the hook, which may hold a topic and so the bus's inside, goes. Later panics are counted only.
     pub(crate) fn close(&self) {
-        let hook = self.hook.lock().take();
+        let (hook, tracer) = (self.hook.lock().take(), self.tracer.lock().take());
         let _ = caught(|| drop(hook));
+        drop(tracer);
     }
 
     /// How many panics were caught.
@@ -96,8 +119,8 @@ impl Fence {
     #[cold]
     pub(crate) fn tell(&self, name: &str, place: PanicPlace, payload: Payload) {
         self.caught.fetch_add(1, Ordering::Relaxed);
-        let hook = self.hook.lock().clone();
-        if let Some(hook) = hook {
+        let hooks = [self.hook.lock().clone(), self.tracer.lock().clone()];
+        for hook in hooks.into_iter().flatten() {
             let report = PanicReport { name, place, message: text(&payload) };
             // A hook that panics is caught too, and not told of itself.
             let _ = catch_unwind(AssertUnwindSafe(|| hook(&report)));

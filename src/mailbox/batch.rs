@@ -14,7 +14,7 @@
 
 use super::entry::Entry;
 use super::run::{BUSY_SPINS, Handler, Pace, Work};
-use super::{Arrival, Mailbox, Told};
+use super::{Arrival, Arrived, Mailbox, Told};
 use crate::dispatch::fence::PanicPlace;
 use crate::dispatch::frames;
 use crate::dispatch::job::{After, Budget};
@@ -145,7 +145,8 @@ impl Mailbox {
             let index = first.wrapping_add(place);
             self.delay.reached(index, || self.clock.monotonic_ns());
             // SAFETY: taken out of the ring, so it is ours alone.
-            let (entry, lost) = unsafe { self.open(word) };
+            let (mut entry, lost) = unsafe { self.open(word) };
+            entry.arrive(&self.profile, Arrived::HandedOver);
             let seq = index.wrapping_add(base);
             let told = Told { missed: std::mem::take(&mut missed) + lost, seq, end: None };
             batcher.items.push(BatchItem { entry, told });

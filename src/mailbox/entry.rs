@@ -1,7 +1,8 @@
-//! What a ring slot holds: a message, or an envelope around one that somebody waits for.
+//! What a ring slot holds: a message, or an envelope around one that somebody waits for or follows.
 //!
 //! Both are one word: the address of the message, or of the envelope with the lowest bit set.
 
+use super::{Arrived, Leg, Profile};
 use crate::dispatch::latch::Latch;
 use crate::message::Message;
 use crate::sync::Arc;
@@ -19,11 +20,28 @@ pub(crate) enum SyncOutcome {
 /// Where the waiter looks.
 pub(crate) type Receipt = Arc<Latch<SyncOutcome>>;
 
-/// A message with a waiter. However it is disposed of, the waiter hears of it.
+/// A message with a waiter, or with a follower. However it is disposed of, they hear of it.
 #[repr(align(8))]
 pub(crate) struct Envelope {
     message: Message,
-    receipt: Receipt,
+    receipt: Option<Receipt>,
+    leg: Option<Box<dyn Leg>>,
+}
+
+impl Envelope {
+    #[cold]
+    fn arrive(&mut self, at: &Profile, how: Arrived) -> &Message {
+        if let Some(leg) = &mut self.leg {
+            leg.arrived(at, how);
+        }
+        &self.message
+    }
+
+    fn settle(&self, outcome: SyncOutcome) {
+        if let Some(receipt) = &self.receipt {
+            receipt.set(outcome);
+        }
+    }
 }
 
 impl Drop for Envelope {
@@ -31,7 +49,7 @@ impl Drop for Envelope {
         // After `Handled` this changes nothing: the first value stands.
         // ORDERING(receipt): the share of the receipt goes after this, with a Release; pairs with the fence in
         // `Subscription::settle`.
-        self.receipt.set(SyncOutcome::Dropped);
+        self.settle(SyncOutcome::Dropped);
     }
 }
 
@@ -55,9 +73,9 @@ impl Entry {
         word.get() & ENVELOPE == 0
     }
 
-    /// A message whose end `receipt` will tell of.
-    pub(crate) fn awaited(message: Message, receipt: Receipt) -> Self {
-        Self::Awaited(Box::new(Envelope { message, receipt }))
+    /// A message whose end `receipt` will tell of, and that `leg` goes with.
+    pub(crate) fn awaited(message: Message, receipt: Option<Receipt>, leg: Option<Box<dyn Leg>>) -> Self {
+        Self::Awaited(Box::new(Envelope { message, receipt, leg }))
     }
 
     pub(crate) fn into_word(self) -> NonZeroUsize {
@@ -92,6 +110,23 @@ impl Entry {
         }
     }
 
+    /// The message, which has come to the subscription.
+    #[inline]
+    pub(super) fn arrive(&mut self, at: &Profile, how: Arrived) -> &Message {
+        match self {
+            Self::Plain(message) => message,
+            Self::Awaited(envelope) => envelope.arrive(at, how),
+        }
+    }
+
+    /// What goes with it, for a reader, who has it when a lock is gone.
+    pub(super) fn take_leg(&mut self) -> Option<Box<dyn Leg>> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Awaited(envelope) => envelope.leg.take(),
+        }
+    }
+
     /// The same with another message: who waits for that one waits for this.
     pub(super) fn with_message(mut self, message: Message) -> Self {
         match &mut self {
@@ -105,7 +140,7 @@ impl Entry {
     #[inline]
     pub(crate) fn handled(&self) {
         if let Self::Awaited(envelope) = self {
-            envelope.receipt.set(SyncOutcome::Handled);
+            envelope.settle(SyncOutcome::Handled);
         }
     }
 }

@@ -14,7 +14,7 @@ use super::conflate::Found;
 use super::ending::Forget;
 use super::entry::Entry;
 use super::losses::Loss;
-use super::{Consumer, Ending, Mailbox, Standing, Told};
+use super::{Arrived, Consumer, Ending, Leg, Mailbox, Standing, Told};
 use crate::message::{EndReason, Message};
 use crate::queue::{GROUP, Group, Taken};
 use crate::sync::{Arc, Mutex, thread};
@@ -48,6 +48,8 @@ struct Place {
     missed: u64,
     /// The last item, if somebody waits until the reader comes again.
     last: Option<Entry>,
+    /// What goes with the item that is being read.
+    leg: Option<Box<dyn Leg>>,
     ending: Option<Ending>,
 }
 
@@ -55,6 +57,7 @@ struct Place {
 #[derive(Default)]
 struct AfterRead {
     released: Option<Entry>,
+    leg: Option<Box<dyn Leg>>,
     crossed: bool,
     /// Made into a message then.
     unmade: Option<(Unmade, Told)>,
@@ -74,7 +77,14 @@ enum Unmade {
 
 impl Reader {
     pub(crate) fn new(mailbox: Arc<Mailbox>, ending: Ending) -> Self {
-        let place = Place { group: Group::default(), index: 0, missed: 0, last: None, ending: Some(ending) };
+        let place = Place {
+            group: Group::default(),
+            index: 0,
+            missed: 0,
+            last: None,
+            leg: None,
+            ending: Some(ending),
+        };
         Self { mailbox, place: Mutex::new(place) }
     }
 
@@ -151,6 +161,9 @@ impl Reader {
         if let Some(last) = after.released {
             last.handled();
         }
+        if let Some(mut leg) = after.leg {
+            leg.arrived(&self.mailbox.profile, Arrived::HandedOver);
+        }
         if after.crossed {
             self.mailbox.tell_crossings();
         }
@@ -182,7 +195,9 @@ impl Reader {
                 Taken::End { missed } => return self.read_end(&mut place, missed, &mut after.ended),
             }
         }
-        self.read_one(&mut place, &mut after.unmade).map_or(Next::Nothing, Next::Item)
+        let item = self.read_one(&mut place, &mut after.unmade);
+        after.leg = place.leg.take();
+        item.map_or(Next::Nothing, Next::Item)
     }
 
     /// What has to be made goes to `unmade`.
@@ -289,7 +304,8 @@ impl Place {
     }
 
     /// The message; what somebody waits for is told when the reader comes again.
-    fn keep_awaited(&mut self, entry: Entry) -> Message {
+    fn keep_awaited(&mut self, mut entry: Entry) -> Message {
+        self.leg = entry.take_leg();
         match entry {
             Entry::Plain(message) => message,
             awaited => self.last.insert(awaited).message().clone(),

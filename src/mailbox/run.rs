@@ -2,7 +2,7 @@
 
 use super::entry::Entry;
 use super::losses::Loss;
-use super::{Arrival, Batcher, Ending, Mailbox, Overflow, Told};
+use super::{Arrival, Arrived, Batcher, Ending, Mailbox, Overflow, Told};
 use crate::dispatch::fence::PanicPlace;
 use crate::dispatch::frames;
 use crate::dispatch::job::{After, Budget, Job};
@@ -153,7 +153,8 @@ impl Mailbox {
             self.delay.reached(cursor.index, || self.clock.monotonic_ns());
             let seq = cursor.index.wrapping_add(cursor.base);
             let missed = std::mem::take(&mut cursor.missed) + lost + self.losses.take();
-            let arrival = Arrival { message: entry.message(), told: Told { missed, seq, end: None } };
+            let message = entry.arrive(&self.profile, Arrived::Called);
+            let arrival = Arrival { message, told: Told { missed, seq, end: None } };
             match seq & untimed {
                 0 => self.handling.timed(seq, || self.clock.monotonic_ns(), || handler(&arrival)),
                 _ => handler(&arrival),

@@ -1,5 +1,6 @@
 //! What all topics of one bus share.
 
+use super::following::Following;
 use super::member::Member;
 use super::members::{Folds, Members};
 use super::registry::Registry;
@@ -92,6 +93,8 @@ pub(crate) struct Exchange {
     waiting: Mutex<Vec<Weak<dyn AtEnd>>>,
     /// Only for buses with maps.
     pub(super) sweeper: OnceLock<Arc<Sweeper>>,
+    /// Only for buses that are traced.
+    pub(super) following: OnceLock<Following>,
     /// The facade, for handlers that want the bus.
     pub(crate) facade: OnceLock<Weak<dyn Any + Send + Sync>>,
 }
@@ -126,6 +129,7 @@ impl Exchange {
             threads: Mutex::new(Vec::new()),
             waiting: Mutex::new(Vec::new()),
             sweeper: OnceLock::new(),
+            following: OnceLock::new(),
             facade: OnceLock::new(),
         })
     }

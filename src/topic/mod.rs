@@ -15,7 +15,7 @@
 //! | [`publish_async`] | a publish whose caller awaits room |
 //! | [`publisher`] | one thread's publishes, with the lists kept in between |
 //! | `sweeping` | when values that maps have retired are dropped |
-//! | `timed` | which publishes are timed |
+//! | `timed`, [`following`] | which publishes are timed; which messages are followed to their handlers |
 //! | `typed` | a topic and a message type of one name |
 //! | `turns` | what a publish has to wake or to run, and when |
 //! | [`member`] | one subscription as its topic sees it, and how it ends |
@@ -29,6 +29,7 @@ mod collect;
 pub(crate) mod errands;
 pub(crate) mod exchange;
 mod figures;
+pub(crate) mod following;
 pub(crate) mod forward;
 pub(crate) mod gate;
 pub(crate) mod member;

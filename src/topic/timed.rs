@@ -5,12 +5,13 @@
 //! them was fast.
 
 use super::TopicCore;
-use crate::mailbox::Inline;
+use super::following::Around;
+use crate::mailbox::{Arrived, Inline};
 use crate::sync::time::Clock;
 use std::cell::Cell;
 
 /// One publish of so many is timed.
-const EVERY: u64 = 64;
+pub(super) const EVERY: u64 = 64;
 /// So many walks are timed after one that was slow.
 const ROW: u64 = 16;
 
@@ -50,7 +51,12 @@ pub(super) struct InlineTiming<'a> {
 
 impl InlineTiming<'_> {
     #[cold]
-    pub(super) fn time(&self, inline: &Inline, call: impl FnOnce()) {
+    pub(super) fn time(&self, inline: &Inline, around: Option<&Around>, call: impl FnOnce()) {
+        // Dropped when the handler has returned, also by a panic.
+        let mut leg = around.and_then(Around::leg);
+        if let Some(leg) = &mut leg {
+            leg.arrived(inline.profile(), Arrived::Called);
+        }
         let began = self.clock.monotonic_ns();
         call();
         let took = self.clock.monotonic_ns().saturating_sub(began);

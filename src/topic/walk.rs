@@ -17,6 +17,7 @@
 
 use super::collect::{Guard, Reached, collect, give_scratch, take_scratch};
 use super::errands::Errands;
+use super::following::{Around, Trail};
 use super::publisher::Counts;
 use super::subscribers::{InlineRoute, Route, Subscribers};
 use super::timed::InlineTiming;
@@ -39,8 +40,8 @@ pub(crate) struct Walk<'a> {
     except: Option<u64>,
     /// The bus's own message: it is let through while the bus ends, and it never waits.
     control: bool,
-    /// Somebody waits until this subscription has handled it.
-    awaited: Option<(u64, Receipt)>,
+    /// The message travels in envelopes.
+    around: Option<Around>,
     /// Where a `Publisher` counts.
     counts: Option<&'a Counts>,
     /// This one is timed, with the inline handlers it calls.
@@ -49,7 +50,7 @@ pub(crate) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     pub(crate) fn from(topic: &'a Arc<TopicCore>) -> Self {
-        Self { topic, except: None, control: false, awaited: None, counts: None, timed: Cell::new(false) }
+        Self { topic, except: None, control: false, around: None, counts: None, timed: Cell::new(false) }
     }
 
     /// For the bus's own messages.
@@ -61,7 +62,7 @@ impl<'a> Walk<'a> {
 
     /// `subscription` gets it in an envelope, whose end `receipt` tells of.
     pub(crate) fn awaited(mut self, subscription: u64, receipt: Receipt) -> Self {
-        self.awaited = Some((subscription, receipt));
+        self.around = Some(Around { awaited: Some((subscription, receipt)), trail: None });
         self
     }
 
@@ -173,8 +174,22 @@ impl<'a> Walk<'a> {
     fn deliver_timed(&self, reached: &[Reached], message: Message) -> Report {
         let clock = &self.topic.exchange.clock;
         let began = clock.monotonic_ns();
-        let report = self.hand_out(reached, message);
+        let report = match self.topic.exchange.follow(&self.topic.name, &message) {
+            None => self.hand_out(reached, message),
+            Some(trail) => self.hand_out_followed(reached, message, trail),
+        };
         self.topic.note_publish(clock.monotonic_ns().saturating_sub(began));
+        report
+    }
+
+    fn hand_out_followed(&self, reached: &[Reached], message: Message, trail: Box<dyn Trail>) -> Report {
+        let awaited = self.around.as_ref().and_then(|around| around.awaited.clone());
+        let around = Some(Around { awaited, trail: Some(trail) });
+        let walk = Walk { around, timed: Cell::new(true), ..*self };
+        let report = walk.hand_out(reached, message);
+        if let Some(trail) = walk.around.and_then(|around| around.trail) {
+            trail.returned(&report);
+        }
         report
     }
 
@@ -263,7 +278,7 @@ impl<'w> Fanout<'w> {
             walk,
             message: ManuallyDrop::new(message),
             unshared: 1,
-            plain: walk.except.is_none() && walk.awaited.is_none(),
+            plain: walk.except.is_none() && walk.around.is_none(),
             has_taps: false,
             has_waiting: false,
             has_inline: false,
@@ -310,7 +325,7 @@ impl<'w> Fanout<'w> {
             }
         }
         self.report.filtered = others;
-        self.plain = takers == most && self.walk.awaited.is_none();
+        self.plain = takers == most && self.walk.around.is_none();
         takers
     }
 
@@ -343,18 +358,15 @@ impl<'w> Fanout<'w> {
 
     #[inline]
     fn word_for(&self, mailbox: &Mailbox) -> NonZeroUsize {
-        match &self.walk.awaited {
-            Some((id, receipt)) if *id == mailbox.profile().id => {
-                // The envelope has a reference of its own; the one counted for this taker is given back.
-                Entry::awaited(Message::clone(&self.message), receipt.clone()).into_word()
-            }
-            _ => self.message.share(),
+        match &self.walk.around {
+            Some(around) => around.word_for(&self.message, mailbox),
+            None => self.message.share(),
         }
     }
 
     #[inline]
     pub(super) fn note(&mut self, mailbox: &Arc<Mailbox>, word: NonZeroUsize, offer: Offer) {
-        let plain = self.walk.awaited.is_none() || word == self.message.share();
+        let plain = self.walk.around.is_none() || word == self.message.share();
         if self.errands.note(mailbox, offer, &mut self.report) {
             self.unshared -= usize::from(plain);
             return;
@@ -436,7 +448,7 @@ impl<'w> Fanout<'w> {
                 let call = || unsafe { inline.call(&self.message) };
                 match timing {
                     None => call(),
-                    Some(timing) => timing.time(inline, call),
+                    Some(timing) => timing.time(inline, self.walk.around.as_ref(), call),
                 }
             }
         }
@@ -444,7 +456,8 @@ impl<'w> Fanout<'w> {
 
     /// Somebody waits for an inline handler of this list, which has returned by now.
     fn tell_waiter(&self, list: &Subscribers) {
-        let Some((id, receipt)) = &self.walk.awaited else { return };
+        let awaited = self.walk.around.as_ref().and_then(|around| around.awaited.as_ref());
+        let Some((id, receipt)) = awaited else { return };
         if list.inline_route(*id).is_some_and(|route| route.filter.takes(&self.message)) {
             receipt.set(SyncOutcome::Handled);
         }
