@@ -23,7 +23,7 @@ pub(crate) enum Arrived {
 }
 
 /// What goes with a message through one mailbox, or to one inline handler.
-pub(crate) trait Leg: Send {
+pub(crate) trait Leg: Send + Sync {
     /// It has come to the subscription.
     fn arrived(&mut self, at: &Profile, how: Arrived);
 }
