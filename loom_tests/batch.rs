@@ -110,7 +110,7 @@ fn no_batch_is_kept_over_a_rest() {
         loop {
             // SAFETY: the caller has the turn.
             match unsafe { subscriber.mailbox.run(Budget::SHARED) } {
-                After::Linger => RESTED.see(),
+                After::Linger(_) => RESTED.see(),
                 After::Again | After::Busy => thread::yield_now(),
                 After::Idle | After::Ended => return,
             }

@@ -108,7 +108,7 @@ fn lingering_worker_keeps_the_turn() {
         loop {
             // SAFETY: the caller has the turn.
             match unsafe { mailbox.run(Budget::SHARED) } {
-                After::Linger => LINGERED.see(),
+                After::Linger(_) => LINGERED.see(),
                 After::Again | After::Busy => thread::yield_now(),
                 After::Idle | After::Ended => return,
             }

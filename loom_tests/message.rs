@@ -1,10 +1,10 @@
 //! A message's references, and the way of its block back to its maker.
 
 use super::{Plain, Witness, explore, kind};
-use crate::message::Message;
-use crate::message::home;
+use crate::message::{Message, MessageType};
+use crate::message::{home, owed};
 use crate::sync::Arc;
-use loom::thread::spawn;
+use loom::thread::{JoinHandle, spawn};
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -129,4 +129,84 @@ fn stock_against_close() {
         assert_eq!(Arc::strong_count(kind.kind()), 1, "a block is left, and holds its type");
     });
     assert!(STOCKED.was_seen());
+}
+
+/// A thread of the bus that gives back references to `message`, which were counted, having used it each time. Returns
+/// whether nothing was left for the thread to settle.
+fn worker(messages: Vec<Message>, kind: &MessageType<Value>) -> JoinHandle<bool> {
+    let kind = kind.clone();
+    spawn(move || {
+        home::send_messages_home();
+        let _owing = owed::Owing::begin();
+        for message in messages {
+            kind.read(&message).unwrap().used.read(|()| {});
+            message.give_back();
+        }
+        let noted = owed::owes();
+        home::drop_dead();
+        !noted
+    })
+}
+
+fn references(message: &Message, count: usize) -> Vec<Message> {
+    message.add_references(count);
+    // SAFETY: each word stands for one of the references just added.
+    (0..count).map(|_| unsafe { Message::from_word(message.share()) }).collect()
+}
+
+/// A worker notes its references while somebody else uses the message and drops it: either is the last.
+#[test]
+fn noted_references_are_given_back_once() {
+    static ALL: Witness = Witness::new();
+    static SETTLED: Witness = Witness::new();
+    explore(6, || {
+        let ((value, drops), kind) = (value(), kind::<Value>());
+        let message = kind.message(value);
+        let worker = worker(references(&message, 3), &kind);
+        kind.read(&message).unwrap().used.read(|()| {});
+        drop(message);
+        match worker.join().unwrap() {
+            true => ALL.see(),
+            false => SETTLED.see(),
+        }
+        assert_eq!(dropped(&drops), 1);
+        kind.kind().close_home();
+        home::forget_blocks();
+    });
+    assert!(ALL.was_seen() && SETTLED.was_seen());
+}
+
+/// Two workers have noted references to the same message, neither all of them; one settles last.
+#[test]
+fn two_workers_owe_references_to_one_message() {
+    explore(4, || {
+        let ((value, drops), kind) = (value(), kind::<Value>());
+        let message = kind.message(value);
+        let other = worker(references(&message, 2), &kind);
+        let mut last = references(&message, 1);
+        last.push(message);
+        let ours = worker(last, &kind);
+        other.join().unwrap();
+        ours.join().unwrap();
+        assert_eq!(dropped(&drops), 1);
+        kind.kind().close_home();
+        home::forget_blocks();
+    });
+}
+
+/// The third message of a maker takes the place of its first, whose references were noted there.
+#[test]
+fn place_that_is_taken_over_is_settled() {
+    explore(3, || {
+        let kind = kind::<Value>();
+        let (values, drops): (Vec<_>, Vec<_>) = (0..3).map(|_| value()).unzip();
+        let messages: Vec<_> = values.into_iter().map(|value| kind.message(value)).collect();
+        let turns = messages.iter().flat_map(|message| references(message, 2)).collect();
+        let worker = worker(turns, &kind);
+        drop(messages);
+        worker.join().unwrap();
+        assert!(drops.iter().all(|drops| dropped(drops) == 1));
+        kind.kind().close_home();
+        home::forget_blocks();
+    });
 }

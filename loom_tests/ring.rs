@@ -45,6 +45,8 @@ static BUSY: Witness = Witness::new();
 static SPILLED: Witness = Witness::new();
 static GROUPED: Witness = Witness::new();
 static SEVERAL: Witness = Witness::new();
+static AT_ONCE: Witness = Witness::new();
+static NOT_AT_ONCE: Witness = Witness::new();
 
 impl Post {
     fn new(capacity: usize, when_full: WhenFull) -> Arc<Self> {
@@ -107,6 +109,29 @@ impl Post {
                     sent.closed += rest.len() as u32;
                     rest = &[];
                 }
+            }
+        }
+        sent
+    }
+
+    /// As `send`, each letter at once if that can be, else the long way.
+    fn send_at_once(&self, letters: &[usize]) -> Sent {
+        let mut sent = Sent::default();
+        for &letter in letters {
+            self.letters[letter].write(|written| *written = true);
+            let turn = match self.ring.push_at_once(NonZeroUsize::new(letter + 1).unwrap()) {
+                Some((turn, index)) => {
+                    AT_ONCE.see();
+                    sent.accepted.push((index, letter));
+                    turn
+                }
+                None => {
+                    NOT_AT_ONCE.see();
+                    self.push(letter, &mut sent)
+                }
+            };
+            if turn {
+                self.own();
             }
         }
         sent
@@ -283,6 +308,58 @@ fn hands_out_groups() {
         post.check_idle(&sent);
     });
     assert!(GROUPED.was_seen());
+}
+
+/// One producer puts its items in at once where it can; indices go round a ring of two against another's.
+#[test]
+fn at_once_wraps() {
+    explore(3, || {
+        let post = Post::new(2, WhenFull::Refuse);
+        let other = post.clone();
+        let thread = spawn(move || other.send_at_once(&[0, 1]));
+        let ours = post.send([4]);
+        post.check_idle(&[thread.join().unwrap(), ours]);
+    });
+    assert!(AT_ONCE.was_seen() && NOT_AT_ONCE.was_seen());
+}
+
+/// Both do, where the ring fills, spills and passes its mark: what is at once keeps the order, and passes no mark.
+#[test]
+fn at_once_beside_a_spill_and_a_mark() {
+    explore(2, || {
+        let post = Post::with_marks(2, GROWS, Marks { high: 2, low: 0 });
+        let other = post.clone();
+        let thread = spawn(move || other.send_at_once(&[0, 1]));
+        let ours = post.send_at_once(&[4, 5]);
+        post.check_idle(&[thread.join().unwrap(), ours]);
+    });
+    assert!(AT_ONCE.was_seen() && NOT_AT_ONCE.was_seen());
+}
+
+/// Against a close: what is in is delivered, nothing is in after it.
+#[test]
+fn at_once_against_close() {
+    explore(4, || {
+        let post = Post::new(2, WhenFull::Refuse);
+        let other = post.clone();
+        let thread = spawn(move || other.send_at_once(&[0, 1]));
+        post.close();
+        post.check_ended(&[thread.join().unwrap()]);
+    });
+    assert!(AT_ONCE.was_seen() && NOT_AT_ONCE.was_seen());
+}
+
+/// Against an eviction in a ring of one.
+#[test]
+fn at_once_against_eviction() {
+    explore(2, || {
+        let post = Post::new(1, WhenFull::Evict);
+        let other = post.clone();
+        let thread = spawn(move || other.send_at_once(&[0, 1]));
+        let ours = post.send_at_once(&[4]);
+        post.check_idle(&[thread.join().unwrap(), ours]);
+    });
+    assert!(AT_ONCE.was_seen() && NOT_AT_ONCE.was_seen());
 }
 
 /// Both find no slots and make them; one set stays.

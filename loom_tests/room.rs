@@ -39,7 +39,7 @@ fn run(mailbox: &Mailbox) -> After {
     loop {
         // SAFETY: the caller has the turn.
         match unsafe { mailbox.run(Budget::OWN) } {
-            After::Again | After::Linger | After::Busy => thread::yield_now(),
+            After::Again | After::Linger(_) | After::Busy => thread::yield_now(),
             gone => return gone,
         }
     }

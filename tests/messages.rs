@@ -330,3 +330,45 @@ fn nothing_breaks_out_of_an_ami_event() {
         }
     }
 }
+
+/// A worker adds up the references that it gives back; what somebody kept for longer than it had work goes with that.
+#[test]
+fn a_message_that_was_kept_goes_when_it_is_let_go_of() {
+    let _watched = watched();
+    let bus = Bus::builder().workers(1..=1).build().unwrap();
+    let (kind, topic) = (bus.message_type::<Alive>("flag").unwrap(), bus.topic("flags").unwrap());
+    let calls = Arc::new(AtomicUsize::new(0));
+    let subscriptions: Vec<_> = (0..8)
+        .map(|_| {
+            let calls = calls.clone();
+            topic.subscribe("counts", move |_| _ = calls.fetch_add(1, Ordering::SeqCst)).unwrap()
+        })
+        .collect();
+    let begun = calls.load(Ordering::SeqCst);
+    let census = Census::new();
+    let kept: Vec<_> = (0..1_000).map(|_| kind.message(census.born())).collect();
+    for message in &kept {
+        assert_eq!(topic.publish(message.clone()).accepted, 8);
+    }
+    eventually(|| calls.load(Ordering::SeqCst) >= begun + 8_000);
+    eventually(|| kept.iter().all(|message| message.reference_count() == 1));
+    assert_eq!(census.alive(), 1_000);
+    drop(kept);
+    assert_eq!(census.alive(), 0, "on the thread that made them, at once");
+    drop(subscriptions);
+}
+
+/// The same with workers that each hold a part, and with nobody who keeps anything: a quiet bus holds no value.
+#[test]
+fn references_given_back_by_several_workers_add_up() {
+    let _watched = watched();
+    let bus = Bus::builder().workers(3..=3).build().unwrap();
+    let (kind, topic) = (bus.message_type::<Alive>("flag").unwrap(), bus.topic("flags").unwrap());
+    let _subscriptions: Vec<_> = (0..9).map(|_| topic.subscribe("hears", |_| {}).unwrap()).collect();
+    let census = Census::new();
+    for _ in 0..5_000 {
+        assert_eq!(topic.publish(kind.message(census.born())).accepted, 9);
+    }
+    eventually(|| census.alive() == 0);
+    bus.shutdown(Duration::from_secs(20)).unwrap();
+}

@@ -36,14 +36,17 @@ impl Budget {
     }
 }
 
+/// So many messages in one run are no thin run's: nothing is gained by waiting for more.
+pub(crate) const PLENTY: u32 = 32;
+
 /// What became of the turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum After {
     /// Still ours: run again, behind the others.
     Again,
-    /// Still ours: nothing is left just now, but messages came. Run again when some more may have come.
-    Linger,
+    /// Still ours: nothing is left just now, but so many messages came. Run again when some more may have come.
+    Linger(u32),
     /// Still ours, but somebody has to finish a write first: run again a little later.
     Busy,
     /// Gone. Somebody else may be running the job already; it is not touched any more.
@@ -120,7 +123,7 @@ impl Ready {
     fn goes_on(self, after: After) -> Option<(Self, Soon)> {
         match after {
             After::Again => Some((self, Soon::Now)),
-            After::Linger => Some((self, Soon::Thin)),
+            After::Linger(found) => Some((self, Soon::Thin(found))),
             After::Busy => Some((self, Soon::Busy)),
             After::Idle => None,
             After::Ended => {
@@ -137,8 +140,8 @@ impl Ready {
 pub(crate) enum Soon {
     /// It has more to do.
     Now,
-    /// It found little, and more may come: a pause lets a batch form.
-    Thin,
+    /// It found so few messages, and more may come: a pause lets a batch form.
+    Thin(u32),
     /// A producer must finish a write first.
     Busy,
 }

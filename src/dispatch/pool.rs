@@ -15,6 +15,7 @@
 //! one job on top of another.
 
 mod figures;
+mod pace;
 mod standby;
 
 use super::frames;
@@ -23,24 +24,25 @@ use super::run_queue::{RunQueue, Standby, Woken};
 use super::shift::Shift;
 use super::threads::{self, ThreadKind, Threads};
 use super::timer::Timer;
-use crate::message::home;
+use crate::message::{home, owed};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::time::{Clock, Deadline};
 use crate::sync::{Arc, CachePadded, Mutex, Parker, Unparker, hint, local, thread};
+use pace::Round;
 use std::cell::RefCell;
 use std::time::Duration;
 
 /// Threads that wait without a seat, at most.
 const SEATLESS_MAX: usize = 32;
-/// A worker that found little in every mailbox it looked into pauses so long, once per round: a batch forms. Well below
-/// what a wake-up would take.
-const THIN_PAUSE: Duration = if cfg!(bus_loom) { Duration::ZERO } else { Duration::from_nanos(2_500) };
 /// How often a worker without work gives the processor away before it sleeps. Where publishers share its core, they
 /// get their whole slice, and a batch forms; a worker that sleeps at once is woken by every message, before the
 /// next one is published.
 const REST_YIELDS: u32 = if cfg!(bus_loom) { 0 } else { 4 };
 /// A worker with nothing but a half-written job looks again after so long.
 const BUSY_PAUSE: Duration = Duration::from_micros(50);
+
+/// A worker that is never out of work settles what it owes after so many jobs.
+const SETTLE_EVERY: u32 = 1024;
 
 /// A system that refused a thread is asked again by the next job that finds nobody asleep; by workers after so long.
 const RETRY_AFTER: Duration = Duration::from_millis(1);
@@ -197,15 +199,21 @@ impl Pool {
     fn work(self: Arc<Self>, seat: usize) {
         let parker = Parker::current();
         home::send_messages_home();
+        let _owing = owed::Owing::begin();
         self.queue.sit(seat, &parker);
         self.shifts[seat].begin(self.config.clock.coarse_monotonic_ns());
         SEAT.with(|mine| *mine.borrow_mut() = Some((self.clone(), seat)));
-        let mut row = InARow::default();
+        let mut round = Round::default();
+        let mut jobs = 0_u32;
         loop {
             match self.queue.pop() {
-                Some(job) => self.run(job, seat, &mut row),
+                Some(job) => self.run(job, seat, &mut round),
                 None if !self.rest(seat, &parker) => break,
                 None => {}
+            }
+            jobs = jobs.wrapping_add(1);
+            if jobs.is_multiple_of(SETTLE_EVERY) {
+                frames::enter(self.config.bus, 0, owed::settle);
             }
             if SEAT.with(|mine| mine.borrow().is_none()) {
                 // Handed over while a handler waited; whoever took it goes on.
@@ -218,20 +226,19 @@ impl Pool {
         frames::enter(self.config.bus, 0, home::drop_dead);
     }
 
-    fn run(self: &Arc<Self>, job: Ready, seat: usize, row: &mut InARow) {
+    fn run(self: &Arc<Self>, job: Ready, seat: usize, round: &mut Round) {
         if !self.queue.is_empty() && self.queue.notify() && !self.was_refused_just_now() {
             self.rouse();
         }
         let now = self.config.clock.coarse_monotonic_ns();
         self.shifts[seat].run(job.id(), now);
-        let Some((job, soon)) = job.run(Budget::SHARED.at(now)) else { return row.busy = 0 };
-        row.note(soon);
-        if row.busy > self.queue.len() {
+        let Some((job, soon)) = job.run(Budget::SHARED.at(now)) else { return round.busy = 0 };
+        round.note(soon);
+        if round.busy > self.queue.len() {
             // Nothing but half-written jobs: let their writers have the processor.
             thread::sleep(BUSY_PAUSE);
-        } else if row.thin > self.queue.len() {
-            row.thin = 0;
-            spin_for(THIN_PAUSE);
+        } else if round.thin > self.queue.len() {
+            round.wait();
         }
         self.queue.push(job);
     }
@@ -242,12 +249,10 @@ impl Pool {
             return false;
         }
         self.shifts[seat].rest(self.config.clock.coarse_monotonic_ns());
-        if self.spin() || self.give_way() {
+        if self.has_lost_seat(owed::settle) || self.spin() || self.give_way() {
             return true;
         }
-        frames::enter(self.config.bus, 0, home::drop_dead);
-        if SEAT.with(|mine| mine.borrow().is_none()) {
-            // A drop waited, and the seat is somebody else's.
+        if self.has_lost_seat(home::drop_dead) {
             return true;
         }
         let woken = self.queue.sleep(seat, parker, self.config.idle_timeout, || self.is_stopping());
@@ -256,6 +261,12 @@ impl Pool {
             Woken::Look => true,
             Woken::TimedOut => !self.leave(seat),
         }
+    }
+
+    /// Drops messages. True: a drop waited, and the seat is somebody else's.
+    fn has_lost_seat(&self, drops: fn()) -> bool {
+        frames::enter(self.config.bus, 0, drops);
+        SEAT.with(|mine| mine.borrow().is_none())
     }
 
     /// Lets others have the processor a few times. True: there is work.
@@ -407,33 +418,6 @@ impl Pool {
                 Some(None) => {}
                 None => return,
             }
-        }
-    }
-}
-
-/// What a worker found in a row: with as many as there are ready jobs, it has been round.
-#[derive(Default)]
-struct InARow {
-    busy: usize,
-    thin: usize,
-}
-
-impl InARow {
-    fn note(&mut self, soon: Soon) {
-        *self = match soon {
-            Soon::Now => Self::default(),
-            Soon::Thin => Self { busy: 0, thin: self.thin + 1 },
-            Soon::Busy => Self { busy: self.busy + 1, thin: self.thin },
-        };
-    }
-}
-
-/// Keeps the processor for about so long.
-fn spin_for(time: Duration) {
-    let until = Deadline::after(Some(time));
-    while !until.passed() {
-        for _ in 0..8 {
-            hint::spin_loop();
         }
     }
 }

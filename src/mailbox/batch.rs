@@ -68,7 +68,7 @@ impl Mailbox {
     /// As `run_work`, for a handler of batches.
     pub(super) fn run_batches(&self, work: &mut Work, budget: Budget) -> After {
         let (mut handled, mut spins, mut began) = (0u32, 0, budget.now);
-        let mut pace = Pace::default();
+        let mut pace = Pace::of(work.group, &self.clock);
         loop {
             let Some(Handler::Batch(batcher)) = &mut work.handler else { return After::Ended };
             let stopped = self.collect(batcher);
@@ -103,7 +103,7 @@ impl Mailbox {
                         began = self.note_run(began);
                     }
                     if budget.linger && handled > 0 {
-                        return After::Linger;
+                        return After::Linger(self.found(handled));
                     }
                     // SAFETY: the turn is ours, and this is what the last take found.
                     if unsafe { self.ring.set_idle(empty) } {
@@ -117,7 +117,7 @@ impl Mailbox {
 
     /// Takes out what is there, until the batch is full (then: `None`) or the ring says that there is no more.
     fn collect(&self, batcher: &mut Batcher) -> Option<Taken> {
-        let mut group = Group::default();
+        let mut group: Group = Group::default();
         while batcher.room() > 0 {
             // SAFETY: the caller of `run` has the turn.
             let taken = unsafe { self.take(&mut group, batcher.room().min(GROUP)) };

@@ -145,7 +145,7 @@ fn run(mailbox: &Arc<Mailbox>, parker: &Parker, budget: Budget) {
     let mut ready = Some(unsafe { Ready::new(&**mailbox) });
     while let Some(job) = ready.take() {
         match job.run(budget.at(mailbox.coarse_now())) {
-            None | Some((_, Soon::Thin)) => return,
+            None | Some((_, Soon::Thin(_))) => return,
             Some((again, Soon::Now)) => ready = Some(again),
             Some((again, Soon::Busy)) => {
                 parker.park(Some(BUSY_PAUSE));

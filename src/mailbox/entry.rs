@@ -136,6 +136,15 @@ impl Entry {
         self
     }
 
+    /// It is done with. On a worker its reference is given back together with others.
+    #[inline]
+    pub(super) fn give_back(self) {
+        match self {
+            Self::Plain(message) => message.give_back(),
+            Self::Awaited(envelope) => drop(envelope),
+        }
+    }
+
     /// The handler has returned.
     #[inline]
     pub(crate) fn handled(&self) {

@@ -53,7 +53,7 @@ pub use key::{ConflateKey, Key};
 pub(crate) use leg::{Arrived, Leg};
 pub use marks::{Crossing, WaterMark};
 pub(crate) use marks::{OnWaterMark, default_marks};
-pub(crate) use offer::{Offer, Patience};
+pub(crate) use offer::{Moment, Offer, Patience};
 pub(crate) use policy::Limits;
 pub use policy::{Dispatch, Grow, OnPanic, Overflow};
 pub(crate) use prelude::Standing;
@@ -237,7 +237,7 @@ impl Mailbox {
     /// # Safety
     ///
     /// The caller has the turn.
-    unsafe fn take(&self, group: &mut Group, most: usize) -> Taken {
+    unsafe fn take<const N: usize>(&self, group: &mut Group<N>, most: usize) -> Taken {
         // SAFETY: as the caller says.
         if let Some(taken) = unsafe { self.take_prelude(group, most) } {
             return taken;

@@ -62,7 +62,24 @@ impl Patience {
     }
 }
 
+/// A reading of the exact clock, shared by what happens at about the same time.
+#[derive(Default)]
+pub(crate) struct Moment(Option<u64>);
+
 impl Mailbox {
+    /// Offers one reference of a message to a mailbox of any kind, if it can be taken at once. `Some`: it was, and with
+    /// `true` the caller sees to it that the mailbox is run. `None`: nothing was done, and another offer says what
+    /// becomes of it.
+    #[inline(always)]
+    pub(crate) fn offer_straight(&self, word: NonZeroUsize, moment: &mut Moment) -> Option<bool> {
+        if self.lane.is_some() {
+            return None;
+        }
+        let (turn, index) = self.ring.push_at_once(word)?;
+        self.delay.accepted(index, || *moment.0.get_or_insert_with(|| self.clock.monotonic_ns()));
+        Some(turn)
+    }
+
     /// Offers one reference of a message to a mailbox that never waits. What it takes out to make room goes to
     /// `evicted`: dropping it is foreign code, for when nothing is half done.
     #[inline(always)]

@@ -112,7 +112,7 @@ impl Prelude {
     /// # Safety
     ///
     /// The caller is the owner.
-    unsafe fn take(&self, group: &mut Group, most: usize) -> Option<Taken> {
+    unsafe fn take<const N: usize>(&self, group: &mut Group<N>, most: usize) -> Option<Taken> {
         // SAFETY: as the caller says.
         let stand = self.items.with(|list| unsafe { (*list).len() });
         if stand == 0 {
@@ -224,7 +224,11 @@ impl Mailbox {
     /// # Safety
     ///
     /// The caller has the turn.
-    pub(super) unsafe fn take_prelude(&self, group: &mut Group, most: usize) -> Option<Taken> {
+    pub(super) unsafe fn take_prelude<const N: usize>(
+        &self,
+        group: &mut Group<N>,
+        most: usize,
+    ) -> Option<Taken> {
         let prelude = self.prelude.as_ref()?;
         // SAFETY: as the caller says. A reader throws it away itself, outside its lock.
         unsafe {

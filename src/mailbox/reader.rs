@@ -16,7 +16,7 @@ use super::entry::Entry;
 use super::losses::Loss;
 use super::{Arrived, Consumer, Ending, Leg, Mailbox, Standing, Told};
 use crate::message::{EndReason, Message};
-use crate::queue::{GROUP, Group, Taken};
+use crate::queue::{GROUP_SMALL, Group, Taken};
 use crate::sync::{Arc, Mutex, thread};
 use std::task::{Poll, Waker};
 
@@ -43,7 +43,7 @@ pub(crate) struct Reader {
 }
 
 struct Place {
-    group: Group,
+    group: Group<GROUP_SMALL>,
     index: u64,
     missed: u64,
     /// The last item, if somebody waits until the reader comes again.
@@ -186,7 +186,7 @@ impl Reader {
         after.released = place.last.take();
         if place.group.is_empty() {
             // SAFETY: the lock makes us the only reader.
-            let taken = unsafe { self.mailbox.take(&mut place.group, GROUP) };
+            let taken = unsafe { self.mailbox.take(&mut place.group, GROUP_SMALL) };
             after.crossed = place.group.passed_low().is_some();
             match taken {
                 Taken::Some { first, missed } => place.came(first, missed),
@@ -269,7 +269,7 @@ impl Reader {
                     told += lost;
                 }
                 // SAFETY: the lock makes us the only reader.
-                match unsafe { self.mailbox.take(&mut place.group, GROUP) } {
+                match unsafe { self.mailbox.take(&mut place.group, GROUP_SMALL) } {
                     Taken::Some { first, missed } => place.came(first, missed),
                     // Its writer is between two stores; nobody else would come for what it writes.
                     Taken::Busy => thread::yield_now(),

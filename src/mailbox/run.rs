@@ -5,8 +5,8 @@ use super::losses::Loss;
 use super::{Arrival, Arrived, Batcher, Ending, Mailbox, Overflow, Told};
 use crate::dispatch::fence::PanicPlace;
 use crate::dispatch::frames;
-use crate::dispatch::job::{After, Budget, Job};
-use crate::queue::{GROUP, Group, Taken};
+use crate::dispatch::job::{After, Budget, Job, PLENTY};
+use crate::queue::{GROUP, GROUP_SMALL, Group, Taken};
 use crate::sync::atomic::Ordering;
 use crate::sync::hint;
 use crate::sync::time::Clock;
@@ -15,6 +15,9 @@ use crate::sync::time::Clock;
 pub(super) const BUSY_SPINS: u32 = if cfg!(bus_loom) { 0 } else { 100 };
 /// A group that took longer than this is followed by smaller ones, so that the budget is kept.
 pub(super) const SLOW_GROUP_NS: u64 = 100_000;
+
+/// One that took no longer is followed by larger ones.
+const FAST_GROUP_NS: u64 = 10_000;
 
 /// What is called.
 pub(crate) enum Handler {
@@ -31,7 +34,7 @@ pub(crate) type EachHandler = Box<dyn FnMut(&Arrival<'_>) + Send>;
 pub(crate) struct Work {
     pub(super) handler: Option<Handler>,
     ending: Option<Ending>,
-    /// How many messages the next group may have; 0: as many as there are.
+    /// How many messages the next group may have; 0: nobody knows yet how long they take.
     pub(super) group: usize,
 }
 
@@ -50,16 +53,16 @@ impl Mailbox {
     }
 
     fn run_work(&self, work: &mut Work, budget: Budget) -> After {
-        let mut group = Group::default();
+        let mut group: Group = Group::default();
         let (mut handled, mut spins, mut began) = (0u32, 0, budget.now);
-        let mut pace = Pace::default();
+        let mut pace = Pace::of(work.group, &self.clock);
+        let mut thin = false;
         loop {
-            // SAFETY: `run`'s caller has the turn.
-            if budget.linger && handled > 0 && !unsafe { self.ring.has_written() || self.has_prelude() } {
+            if budget.linger && handled > 0 && (thin || !self.has_more()) {
                 self.note_run(began);
-                return After::Linger;
+                return After::Linger(self.found(handled));
             }
-            let most = if work.group == 0 { GROUP } else { work.group };
+            let most = if work.group == 0 { GROUP_SMALL } else { work.group };
             // SAFETY: `run`'s caller has the turn.
             let taken = unsafe { self.take(&mut group, most) };
             self.wake_owed();
@@ -70,6 +73,7 @@ impl Mailbox {
                 Taken::Some { first, missed } => {
                     let is_full = group.len() == self.ring.group_of(most);
                     let is_first = handled == 0;
+                    thin = !is_full;
                     handled = handled.saturating_add(group.len() as u32);
                     self.deliver(work, &mut group, first, missed);
                     // After a thin group nothing waits, as a rule, and the run ends by itself.
@@ -105,6 +109,19 @@ impl Mailbox {
                 }
             }
         }
+    }
+
+    /// Whether the next message is there already. The caller has the turn.
+    #[inline]
+    fn has_more(&self) -> bool {
+        // SAFETY: as the caller says.
+        unsafe { self.ring.has_written() || self.has_prelude() }
+    }
+
+    /// What a run that found so many messages says of it: a quarter of the room there is counts as plenty, so that nobody
+    /// waits for room while more are waited for.
+    pub(super) fn found(&self, handled: u32) -> u32 {
+        if u64::from(handled) >= self.ring.capacity() / 4 { PLENTY } else { handled }
     }
 
     /// Tells publishers that wait: everything before `head` has been taken out.
@@ -163,7 +180,7 @@ impl Mailbox {
         }
     }
 
-    pub(super) fn throw_away(&self, group: &mut Group) {
+    pub(super) fn throw_away<const N: usize>(&self, group: &mut Group<N>) {
         frames::enter(self.profile.bus, self.profile.id, || {
             for word in group {
                 // SAFETY: taken out of the ring, so it is ours alone.
@@ -181,7 +198,7 @@ impl Mailbox {
     ///
     /// The caller has the turn.
     pub(super) unsafe fn throw_away_queue(&self) {
-        let mut group = Group::default();
+        let mut group: Group = Group::default();
         // SAFETY: as the caller says.
         unsafe { self.throw_away_prelude() };
         // SAFETY: as the caller says.
@@ -227,11 +244,17 @@ pub(super) struct Lap {
 /// How long the groups of one run take. The clock is asked only after a full one, when more may wait.
 #[derive(Default)]
 pub(super) struct Pace {
-    /// When the first lap ended, and the last one.
+    /// When the first lap ended, or began if it was timed; and when the last one ended.
     laps: Option<(u64, u64)>,
 }
 
 impl Pace {
+    /// Of a run that begins with groups of that size: one that may be large is timed as well.
+    pub(super) fn of(group: usize, clock: &Clock) -> Self {
+        let now = (group > GROUP_SMALL).then(|| clock.monotonic_ns());
+        Self { laps: now.map(|now| (now, now)) }
+    }
+
     /// A group was handled: sets how many messages the next one may have, and returns how long it all took.
     pub(super) fn lap(&mut self, clock: &Clock, group: &mut usize) -> Lap {
         let now = clock.monotonic_ns();
@@ -240,7 +263,11 @@ impl Pace {
         };
         self.laps = Some((first, now));
         let took = now.saturating_sub(last);
-        *group = if took > SLOW_GROUP_NS { 1 } else { GROUP };
+        *group = match took {
+            0..=FAST_GROUP_NS => GROUP,
+            _ if took <= SLOW_GROUP_NS => GROUP_SMALL,
+            _ => 1,
+        };
         Lap { now, run: now.saturating_sub(first), group: Some(took) }
     }
 }
@@ -260,6 +287,7 @@ impl Cursor {
         self.index = self.index.wrapping_add(1);
         if let Some(entry) = self.entry.take() {
             entry.handled();
+            entry.give_back();
         }
     }
 }

@@ -24,9 +24,7 @@ impl Mailbox {
         }
         match self.ring.push_several(words) {
             PushSeveral::Accepted { turn, first, count } => {
-                for index in first..first + count as u64 {
-                    self.delay.accepted(index, || self.clock.monotonic_ns());
-                }
+                self.delay.accepted_several(first, count, || self.clock.monotonic_ns());
                 Several::In { turn, count }
             }
             PushSeveral::NoRoom => Several::OneByOne,

@@ -36,14 +36,17 @@
 //! User code (the drops of values) runs with nothing borrowed: it may make and drop messages itself.
 
 use super::kind::Kind;
+use super::owed;
 use super::packet::Header;
 use crate::sync::atomic::{AtomicPtr, Ordering, fence};
-use crate::sync::{Backlog, local};
+use crate::sync::{Backlog, hint, local};
 use std::cell::{Cell, RefCell};
 use std::ptr::{self, NonNull};
 
 /// Blocks in a tray.
 const TRAY: usize = if cfg!(bus_loom) { 2 } else { 64 };
+/// So many blocks before its turn comes, a block's line is asked for.
+const AHEAD: usize = 6;
 /// Trays in a home's stock, at most, and how many bytes their blocks may have.
 const STOCK_TRAYS: usize = 16;
 const STOCK_BYTES: usize = 256 * 1024;
@@ -70,7 +73,16 @@ impl Tray {
     #[inline]
     fn pop(&mut self) -> Option<NonNull<Header>> {
         self.length = self.length.checked_sub(1)?;
+        self.prefetch(self.length.wrapping_sub(AHEAD));
         NonNull::new(self.blocks[self.length])
+    }
+
+    /// The block at that place is written soon, and another core has its line.
+    #[inline]
+    fn prefetch(&self, place: usize) {
+        if let Some(&block) = self.blocks.get(place) {
+            hint::prefetch_write(block);
+        }
     }
 
     fn is_full(&self) -> bool {
@@ -79,7 +91,8 @@ impl Tray {
 
     /// Drops the values; the blocks are bare then.
     fn drop_values(&self) {
-        for &block in &self.blocks[..self.length] {
+        for (place, &block) in self.blocks[..self.length].iter().enumerate() {
+            self.prefetch(place + AHEAD);
             // SAFETY: a tray of dead values owns them; the slots below `length` are never null.
             unsafe { Kind::drop_value(NonNull::new_unchecked(block)) };
         }
@@ -234,23 +247,34 @@ impl Drop for Returns {
 local! {
     static BLOCKS: Blocks = Blocks(RefCell::new(Shelves::new()));
     static RETURNS: Returns = Returns(RefCell::new(Shelves::new()));
-    /// This thread's number; 0: not given yet.
-    static NUMBER: Cell<u32> = Cell::new(0);
+    /// This thread's number, 0: not given yet; and how many messages it has made, modulo 65536.
+    static NUMBER: Cell<(u32, u16)> = Cell::new((0, 0));
     /// Whether this thread belongs to a bus and empties its trays before it sleeps.
     static RETURNING: Cell<bool> = Cell::new(false);
 }
 
-/// The calling thread's number, for the header of what it makes. 0, which is nobody's, while the thread is ending.
+/// The calling thread's number and that of the message it makes, for the message's header. 0, which is nobody's, while
+/// the thread is ending.
 #[inline]
-pub(super) fn maker() -> u32 {
-    NUMBER.try_with(|number| if number.get() == 0 { give_number(number) } else { number.get() }).unwrap_or(0)
+pub(super) fn maker_and_number() -> (u32, u16) {
+    let count = |number: &Cell<(u32, u16)>| {
+        let (thread, made) = number.get();
+        let thread = if thread == 0 { new_number() } else { thread };
+        number.set((thread, made.wrapping_add(1)));
+        (thread, made)
+    };
+    NUMBER.try_with(count).unwrap_or((0, 0))
+}
+
+/// The calling thread's number; 0: it has made nothing yet.
+fn maker() -> u32 {
+    NUMBER.try_with(|number| number.get().0).unwrap_or(0)
 }
 
 /// Numbers repeat after four thousand million threads; the worst of it is a value dropped at once.
 #[cold]
-fn give_number(number: &Cell<u32>) -> u32 {
-    number.set((crate::ids::next() as u32).max(1));
-    number.get()
+fn new_number() -> u32 {
+    (crate::ids::next() as u32).max(1)
 }
 
 /// A bare block for a message of `kind`, if one is to be had without the allocator.
@@ -322,7 +346,7 @@ fn keep_block(kind: &Kind, block: NonNull<Header>) {
 pub(super) unsafe fn come_back(block: NonNull<Header>) {
     // SAFETY: the block is ours.
     let (kind, made_by) = unsafe { (block.as_ref().kind(), block.as_ref().maker) };
-    if made_by == maker() {
+    if made_by != 0 && made_by == maker() {
         // SAFETY: as the caller says. The block keeps its type alive.
         unsafe { Kind::drop_value(block) };
         keep_block(kind, block);
@@ -375,6 +399,7 @@ pub(crate) fn send_messages_home() {
 
 /// Drops what this thread holds for others, and what lies in the homes it was about to send it to.
 pub(crate) fn drop_dead() {
+    owed::settle();
     // A value may hold messages: what its drop sends home goes as well.
     while let Ok(mut trays) = RETURNS.try_with(|returns| returns.0.borrow_mut().take_all()) {
         let Some(first) = trays.next() else { return };

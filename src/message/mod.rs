@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`packet`] | the allocation: header, count, value |
 //! | [`home`] | where the memory comes back to, and when values are dropped |
+//! | [`owed`] | references that a worker has to give back, added up |
 //! | [`kind`] | the named, typed handle that makes and reads messages |
 //! | `tally` | how many were made, and are gone |
 //! | [`forms`] | which forms a message can take |
@@ -20,6 +21,7 @@ pub(crate) mod event;
 pub(crate) mod forms;
 pub(crate) mod home;
 pub(crate) mod kind;
+pub(crate) mod owed;
 pub(crate) mod packet;
 #[cfg(feature = "json")]
 mod sanitizer;

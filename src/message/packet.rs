@@ -1,7 +1,7 @@
 //! One allocation per message: a header with an intrusive count, then the value.
 //!
 //! ```text
-//! Message ──► | refs | origin | kind | timestamp | maker | declined | trace | value … |
+//! Message ──► | refs | origin | kind | timestamp | maker | declined | number | trace | value … |
 //! ```
 //!
 //! A publish adds references for all takers in one atomic addition and hands out bare pointers; a ring slot is 8
@@ -13,7 +13,7 @@ use super::JsonSanitizer;
 use super::home;
 use super::kind::{Foreign, Kind};
 use super::tally::Event;
-use super::{Origin, Timestamp};
+use super::{Origin, Timestamp, owed};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use std::alloc::{Layout, dealloc};
@@ -34,6 +34,8 @@ pub(super) struct Header {
     pub(super) maker: u32,
     /// The type was declined: there is no value.
     declined: bool,
+    /// Its number among those that its maker made, for [`owed`].
+    number: u16,
     _trace: u64,
 }
 
@@ -61,7 +63,8 @@ const _: () = assert!(std::mem::align_of::<Header>() >= 2);
 ///
 /// Cloning counts a reference (one atomic addition). The value is dropped with the last one, by the thread that drops
 /// that. If that is a worker of the bus, or a dedicated subscription's thread, the value may wait a little: such a
-/// thread keeps at most 64 dead messages of a type for whoever makes the next ones, and drops them before it sleeps. A
+/// thread keeps at most 64 dead messages of a type for whoever makes the next ones, and drops them before it sleeps; and a
+/// worker gives its references to at most 256 messages back together with others, when it is out of work at the latest. A
 /// message can be published any number of times, on any topics of the bus whose type made it. It may be kept after
 /// that bus is gone.
 ///
@@ -102,7 +105,7 @@ impl Message {
             header.refs = AtomicU32::new(1);
             header.timestamp = timestamp;
             header.origin = origin.map_or(0, |origin| origin.0.get());
-            header.maker = home::maker();
+            (header.maker, header.number) = home::maker_and_number();
             (&raw mut (*packet).value).write(value);
         }
         Self(block)
@@ -123,6 +126,7 @@ impl Message {
         declined: bool,
     ) -> Self {
         let kind = Arc::into_raw(kind.clone()).cast_mut();
+        let (maker, number) = home::maker_and_number();
         let header = Header {
             refs: AtomicU32::new(1),
             // SAFETY: `Arc::into_raw` is never null.
@@ -130,7 +134,8 @@ impl Message {
             timestamp,
             origin: origin.map_or(0, |origin| origin.0.get()),
             declined,
-            maker: home::maker(),
+            maker,
+            number,
             _trace: 0,
         };
         let packet = Box::new(Packet { header, value });
@@ -271,6 +276,35 @@ impl Message {
                 unsafe { this.free() };
             }
         }
+    }
+
+    /// Gives the reference up, on a worker later and together with others: see [`owed`].
+    #[inline]
+    pub(crate) fn give_back(self) {
+        let this = ManuallyDrop::new(self);
+        let header = this.header();
+        // ORDERING(message.refs): Acquire: as in `release`, if this one and those noted are all there are.
+        let left = header.refs.load(Ordering::Acquire);
+        if left > 1 {
+            match owed::note(this.0, header.number.into(), left) {
+                Ok(false) => return,
+                // SAFETY: all references are this one and those that the worker had noted, and no longer has.
+                Ok(true) => return unsafe { this.free() },
+                Err(()) => {}
+            }
+        }
+        // SAFETY: the one reference that `self` was.
+        unsafe { Self::release(this, 1) };
+    }
+
+    /// Gives back `count` references to `block`.
+    ///
+    /// # Safety
+    ///
+    /// They are the caller's.
+    pub(super) unsafe fn give_back_noted(block: NonNull<Header>, count: u32) {
+        // SAFETY: as the caller says.
+        unsafe { Self::release(ManuallyDrop::new(Self(block)), count as usize) };
     }
 
     /// The address as a word, giving up the reference it stands for.

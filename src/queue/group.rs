@@ -3,19 +3,27 @@
 use std::num::NonZeroUsize;
 
 /// At most so many items leave the ring at once: more would keep them from others while handlers run.
-pub(crate) const GROUP: usize = if cfg!(bus_loom) { 2 } else { 16 };
+pub(crate) const GROUP: usize = if cfg!(bus_loom) { 2 } else { 64 };
+/// As many, where nobody knows yet that their handler is fast.
+pub(crate) const GROUP_SMALL: usize = if cfg!(bus_loom) { 2 } else { 16 };
 
 /// A few items, taken out of the ring together and handed out one by one.
-#[derive(Debug, Default)]
-pub(crate) struct Group {
-    items: [usize; GROUP],
+#[derive(Debug)]
+pub(crate) struct Group<const N: usize = GROUP> {
+    items: [usize; N],
     next: usize,
     len: usize,
     /// So many items were left when taking these passed the low mark.
     low: Option<u64>,
 }
 
-impl Group {
+impl<const N: usize> Default for Group<N> {
+    fn default() -> Self {
+        Self { items: [0; N], next: 0, len: 0, low: None }
+    }
+}
+
+impl<const N: usize> Group<N> {
     pub(super) fn clear(&mut self) {
         self.next = 0;
         self.len = 0;
@@ -52,7 +60,7 @@ impl Group {
     }
 }
 
-impl Iterator for Group {
+impl<const N: usize> Iterator for Group<N> {
     type Item = NonZeroUsize;
     fn next(&mut self) -> Option<NonZeroUsize> {
         let item = *self.items[..self.len].get(self.next)?;

@@ -29,12 +29,16 @@
 //! | owner, all taken, open | (c, s, -, -) | (c, -, -, IDLE) | the turn is gone: touches nothing any more |
 //! | owner, all taken, CLOSED | unchanged | | the end: delivers the final message |
 //!
+//! A producer may look once and do nothing unless the first row is all there is to it (`push_at_once`: room by the cached
+//! head, no flag but IDLE, the claim not lost). Lines of slots that either side writes soon are asked for ahead, which
+//! orders nothing.
+//!
 //! # What the owner meets at its position c
 //!
 //! | sees | means | does |
 //! | --- | --- | --- |
 //! | in the spill, an element | | takes it, c+1 |
-//! | a written slot | | takes it and up to 15 more, empties the slots, publishes `head`, then hands them out |
+//! | a written slot | | takes it and up to 63 more, empties the slots, publishes `head`, then hands them out |
 //! | nothing, index = c | empty | IDLE, or the end |
 //! | nothing, index > c, SPILL, `spill_from` = c | the ring is used up | goes over to the spill |
 //! | nothing, index > c otherwise | a producer sleeps between its claim and its write | keeps the turn, comes again |
@@ -74,6 +78,7 @@
 //! Sources: the bounded-ring layout and its cached consumer index are known from JCTools and the LMAX disruptor;
 //! the "busy" answer from tokio's block list.
 
+mod at_once;
 mod figures;
 mod group;
 mod rest;
@@ -83,7 +88,7 @@ mod shape;
 mod slots;
 mod word;
 
-pub(crate) use group::{GROUP, Group};
+pub(crate) use group::{GROUP, GROUP_SMALL, Group};
 pub(crate) use ring::{Push, Ring, Taken};
 pub(crate) use several::{CLAIM_MAX, PushSeveral};
 pub(crate) use shape::{Marks, Shape, WhenFull};

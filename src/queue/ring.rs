@@ -2,7 +2,7 @@
 
 use super::group::{GROUP, Group};
 use super::shape::{Shape, WhenFull};
-use super::slots::{Slots, slot};
+use super::slots::{LINE, Slots, prefetch, slot};
 use super::word::{Close, Head, State, Tail};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Backlog, CachePadded, Tally, UnsafeCell, hint};
@@ -73,7 +73,7 @@ pub(super) struct Producers {
     pub(super) capacity: u64,
     high: u64,
     /// What `high` leaves of the capacity for pushes that pass no mark.
-    calm: u64,
+    pub(super) calm: u64,
     pub(super) evicting: bool,
     /// When IDLE was last taken away. Here, because whoever does that has the line.
     pub(super) woken_at: Tally,
@@ -269,9 +269,9 @@ impl Ring {
     /// # Safety
     ///
     /// The caller has the turn.
-    pub(crate) unsafe fn take(&self, group: &mut Group, most: usize) -> Taken {
+    pub(crate) unsafe fn take<const N: usize>(&self, group: &mut Group<N>, most: usize) -> Taken {
         group.clear();
-        let most = self.group_of(most);
+        let most = self.group_of(most).min(N);
         // SAFETY: the caller has the turn, so nobody else touches the position.
         self.consumer.position.with_mut(|position| self.take_at(unsafe { &mut *position }, group, most))
     }
@@ -297,7 +297,7 @@ impl Ring {
         !slots.is_null() && slot(slots, next, self.producers.mask).load(Ordering::Relaxed) != 0
     }
 
-    fn take_at(&self, at: &mut Position, group: &mut Group, most: usize) -> Taken {
+    fn take_at<const N: usize>(&self, at: &mut Position, group: &mut Group<N>, most: usize) -> Taken {
         if at.in_spill {
             self.take_spilled(at, group, most);
         } else if !self.take_written(at, group, most) {
@@ -324,7 +324,7 @@ impl Ring {
     }
 
     /// The ring is congested, as far as the owner knows. `head` was published, so that nobody finds it high by an old one.
-    fn look_for_low(&self, at: &mut Position, group: &mut Group) {
+    fn look_for_low<const N: usize>(&self, at: &mut Position, group: &mut Group<N>) {
         loop {
             let seen = self.producers.tail.read();
             let left = seen.index() - at.next;
@@ -340,7 +340,7 @@ impl Ring {
     }
 
     /// From the slots. False: a producer is taking the oldest out at this moment.
-    fn take_written(&self, at: &mut Position, group: &mut Group, most: usize) -> bool {
+    fn take_written<const N: usize>(&self, at: &mut Position, group: &mut Group<N>, most: usize) -> bool {
         let slots = self.producers.slots.peek();
         if slots.is_null() {
             return true;
@@ -363,6 +363,12 @@ impl Ring {
             group.push(item);
             at.next += 1;
         }
+        if group.len() == most {
+            // More waits, as a rule, and comes from the producers' core while the handler has this group.
+            for line in (0..most as u64).step_by(LINE as usize) {
+                prefetch(slots, at.next + line, self.producers.mask);
+            }
+        }
         if !group.is_empty() || self.producers.evicting {
             self.note_depth(at, group.len(), most);
             self.consumer.head.publish(at.next);
@@ -370,7 +376,7 @@ impl Ring {
         true
     }
 
-    fn take_spilled(&self, at: &mut Position, group: &mut Group, most: usize) {
+    fn take_spilled<const N: usize>(&self, at: &mut Position, group: &mut Group<N>, most: usize) {
         while group.len() < most {
             match self.spill.pop() {
                 Some(item) => group.push(item.get()),
@@ -384,7 +390,7 @@ impl Ring {
 
     /// No item at our position: why? `None`: the ring is used up and the spill comes next.
     #[cold]
-    fn look_closer(&self, at: &mut Position, group: &mut Group) -> Option<Taken> {
+    fn look_closer<const N: usize>(&self, at: &mut Position, group: &mut Group<N>) -> Option<Taken> {
         let mut seen = self.producers.tail.read();
         if seen.index() == at.next {
             if seen.is_high() {

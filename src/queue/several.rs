@@ -2,7 +2,7 @@
 
 use super::Ring;
 use super::ring::{back_off, waiting};
-use super::slots::slot;
+use super::slots::{LINE, prefetch, slot};
 use super::word::State;
 use crate::sync::atomic::Ordering;
 use std::num::NonZeroUsize;
@@ -45,6 +45,9 @@ impl Ring {
                     // ORDERING(ring.slot): Release; pairs with the owner's Acquire, as in `push`. In order, so that the
                     // owner can take the first ones while we write the others.
                     slot(slots, index, producers.mask).store(item.get(), Ordering::Release);
+                }
+                for line in (0..count as u64).step_by(LINE as usize) {
+                    prefetch(slots, seen.index() + count as u64 + line, producers.mask);
                 }
                 return PushSeveral::Accepted { turn: seen.is_idle(), first: seen.index(), count };
             }

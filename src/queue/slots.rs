@@ -1,7 +1,11 @@
 //! The slots of a ring: made by the first message, so that an idle mailbox stays small.
 
 use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sync::hint;
 use std::ptr;
+
+/// Slots in a cache line.
+pub(super) const LINE: u64 = 8;
 
 /// A pointer to `mask + 1` slots, or null.
 pub(super) struct Slots(AtomicPtr<AtomicUsize>);
@@ -66,4 +70,10 @@ pub(super) fn slot<'a>(slots: *mut AtomicUsize, index: u64, mask: usize) -> &'a 
     // SAFETY: `slots` came from `install` with `mask + 1` elements and lives as long as the ring that every caller
     // borrows; the mask keeps the offset inside.
     unsafe { &*slots.add(index as usize & mask) }
+}
+
+/// The slot at `index`, and those on its line, are written soon.
+#[inline]
+pub(super) fn prefetch(slots: *mut AtomicUsize, index: u64, mask: usize) {
+    hint::prefetch_write(slots.wrapping_add(index as usize & mask));
 }

@@ -23,6 +23,12 @@ impl State {
         self.0 & IDLE != 0
     }
 
+    /// Open, no spill, not congested.
+    #[inline]
+    pub(super) fn is_plain(self) -> bool {
+        self.0 & (CLOSED | SPILL | HIGH) == 0
+    }
+
     pub(super) fn is_closed(self) -> bool {
         self.0 & CLOSED != 0
     }

@@ -1,14 +1,14 @@
 //! Queueing delay, and since when the oldest message waits: from a sample of messages.
 //!
 //! A mailbox keeps up to eight samples in flight, each packed in one word: the index of a message and when it was
-//! accepted. The clock is read for one message of 16 at most, on either side:
+//! accepted. The clock is read for one message of 64 at most, on either side:
 //!
 //! | who | when | step |
 //! | --- | --- | --- |
 //! | producer | accepted at a multiple of the stride | into a free place; none free: doubles the stride, and drops the samples that are no multiples of it |
-//! | owner | at a multiple of 16 | its sample there: measured, freed. Samples it has passed: freed. Two left or fewer: halves the stride |
+//! | owner | at a multiple of 64 | its sample there: measured, freed. Samples it has passed: freed. Two left or fewer: halves the stride |
 //!
-//! The stride is 16 at first. So however deep the queue is, its samples lie evenly, a quarter of it apart at most (once
+//! The stride is 64 at first. So however deep the queue is, its samples lie evenly, a quarter of it apart at most (once
 //! it has grown; while it shrinks, the stride follows). Everything is Relaxed and may race: a sample is one whole word,
 //! and the worst of it is one that is lost or left behind, which the owner frees.
 
@@ -17,16 +17,16 @@ use super::timing::Timing;
 use crate::sync::Tally;
 
 /// Every so many indices one may be sampled, at most.
-const EVERY: u64 = 16;
+const EVERY: u64 = 64;
 /// So many samples may be in flight.
 const PLACES: usize = 8;
 /// A sample's time, in units of 64 ns, fills the upper 40 bits: it wraps after 19 hours.
 const TICK_SHIFT: u32 = 6;
 const TICK_BITS: u32 = 40;
 const TICK_MASK: u64 = (1 << TICK_BITS) - 1;
-/// The lower 24 bits hold the index in units of 16, plus one so that 0 means "no sample".
+/// The lower 24 bits hold the index in units of 64, plus one so that 0 means "no sample".
 const INDEX_MASK: u64 = (1 << (64 - TICK_BITS)) - 1;
-/// A stride of 16 million messages is enough.
+/// A stride of 64 million messages is enough.
 const DOUBLED_MAX: u64 = 20;
 const HALF: u64 = INDEX_MASK / 2;
 
@@ -56,6 +56,13 @@ impl DelaySample {
         if index.is_multiple_of(EVERY) {
             self.sample(index, clock);
         }
+    }
+
+    /// So many messages were accepted together, from index `first` on.
+    #[inline]
+    pub(crate) fn accepted_several(&self, first: u64, count: usize, clock: impl Fn() -> u64) {
+        let sampled = (first.next_multiple_of(EVERY)..first + count as u64).step_by(EVERY as usize);
+        sampled.for_each(|index| self.sample(index, &clock));
     }
 
     fn sample(&self, index: u64, clock: impl FnOnce() -> u64) {
@@ -153,7 +160,7 @@ fn pack(index: u64, nanoseconds: u64) -> u64 {
     ((nanoseconds >> TICK_SHIFT) & TICK_MASK) << (64 - TICK_BITS) | index_bits(index)
 }
 
-/// How far the sample lies ahead of `index`, in units of 16 messages, rounded up; `None`: behind it.
+/// How far the sample lies ahead of `index`, in units of 64 messages, rounded up; `None`: behind it.
 fn ahead_of(sample: u64, index: u64) -> Option<u64> {
     let ahead = ((sample & INDEX_MASK) + INDEX_MASK - index_bits(index + EVERY - 1)) % INDEX_MASK;
     (ahead < HALF).then_some(ahead)
@@ -173,11 +180,11 @@ mod tests {
     #[test]
     fn a_sample_is_measured_once_and_only_at_its_index() {
         let delay = DelaySample::new();
-        delay.accepted(32, || 1_000_000);
-        delay.accepted(33, || panic!("not one of 16"));
-        delay.reached(16, || panic!("not there yet"));
-        delay.reached(32, || 1_500_000);
-        delay.reached(48, || panic!("taken already"));
+        delay.accepted(2 * EVERY, || 1_000_000);
+        delay.accepted(2 * EVERY + 1, || panic!("not one of the sampled ones"));
+        delay.reached(EVERY, || panic!("not there yet"));
+        delay.reached(2 * EVERY, || 1_500_000);
+        delay.reached(3 * EVERY, || panic!("taken already"));
         let read = delay.read();
         assert_eq!(read.samples, 1);
         assert!(read.max.as_nanos().abs_diff(500_000) <= 128, "{read}");
@@ -187,11 +194,22 @@ mod tests {
     #[test]
     fn a_sample_that_was_passed_by_is_forgotten() {
         let delay = DelaySample::new();
-        (1..=8).for_each(|n| delay.accepted(16 * n, || 0));
-        delay.reached(16 + 128, || panic!("not the sampled one"));
-        delay.accepted(16 + 256, || 0);
-        delay.reached(16 + 256, || 640);
+        (1..=8).for_each(|n| delay.accepted(EVERY * n, || 0));
+        delay.reached(EVERY * 9, || panic!("not the sampled one"));
+        delay.accepted(EVERY * 17, || 0);
+        delay.reached(EVERY * 17, || 640);
         assert_eq!(delay.read().samples, 1);
+    }
+
+    #[test]
+    fn several_accepted_together_are_sampled_as_one_by_one() {
+        for (first, count) in [(0, 1), (1, 63), (1, 64), (60, 70), (64, 129)] {
+            let (one, several) = (DelaySample::new(), DelaySample::new());
+            (first..first + count as u64).for_each(|index| one.accepted(index, || 1_000));
+            several.accepted_several(first, count, || 1_000);
+            let samples = |delay: &DelaySample| delay.samples.each_ref().map(Tally::get);
+            assert_eq!(samples(&one), samples(&several), "{count} from {first} on");
+        }
     }
 
     #[test]
@@ -221,15 +239,15 @@ mod tests {
         let delay = DelaySample::new();
         assert_eq!((delay.waits_since(0, 5_000_000), delay.waits_at_least_since(0, 5_000_000)), (0, None));
         delay.accepted(0, || 1_000_000);
-        delay.accepted(16, || 2_000_000);
+        delay.accepted(EVERY, || 2_000_000);
         let near = |time: u64, expected: u64| time.abs_diff(expected) <= 128;
         assert!(near(delay.waits_since(0, 5_000_000), 1_000_000), "it is the oldest itself");
         assert!(near(delay.waits_since(9, 5_000_000), 1_000_000));
         assert!(near(delay.waits_at_least_since(9, 5_000_000).unwrap(), 2_000_000));
         delay.reached(0, || 3_000_000);
         assert!(near(delay.waits_since(9, 5_000_000), 1_000_000), "the last one is remembered");
-        assert!(near(delay.waits_since(17, 5_000_000), 2_000_000));
-        assert_eq!(delay.waits_at_least_since(17, 5_000_000), None);
-        assert!(near(delay.waits_since(17, 1_999_990), 1_999_990), "a clock read too early");
+        assert!(near(delay.waits_since(EVERY + 1, 5_000_000), 2_000_000));
+        assert_eq!(delay.waits_at_least_since(EVERY + 1, 5_000_000), None);
+        assert!(near(delay.waits_since(EVERY + 1, 1_999_990), 1_999_990), "a clock read too early");
     }
 }

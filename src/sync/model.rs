@@ -27,6 +27,8 @@ pub(crate) mod atomic {
 
 pub(crate) mod hint {
     pub(crate) use loom::hint::spin_loop;
+
+    pub(crate) fn prefetch_write<T>(_: *const T) {}
 }
 
 pub(crate) mod thread {

@@ -55,6 +55,20 @@ pub(crate) mod hint {
     pub(crate) fn spin_loop() {
         std::hint::spin_loop();
     }
+
+    /// The line at `place` is written soon: it may come from the core that has it while this one goes on. A hint: nothing
+    /// is read, written or ordered by it, and any address will do.
+    #[inline(always)]
+    pub(crate) fn prefetch_write<T>(place: *const T) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        {
+            // Not `_mm_prefetch`: without a target feature that is a prefetch to read, and the line is asked for twice.
+            // SAFETY: faults at no address, changes neither memory nor flags; a processor without it does nothing.
+            unsafe { std::arch::asm!("prefetchw [{}]", in(reg) place, options(nostack, preserves_flags)) };
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        let _ = place;
+    }
 }
 
 pub(crate) mod thread {

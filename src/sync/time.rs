@@ -111,6 +111,26 @@ impl Deadline {
     }
 }
 
+/// A reading of the machine's own clock, whichever clock the bus goes by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tick(Instant);
+
+impl Tick {
+    pub(crate) fn now() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Nanoseconds from an earlier reading to this one.
+    pub(crate) fn since(self, earlier: Self) -> u64 {
+        nanoseconds(self.0.saturating_duration_since(earlier.0))
+    }
+
+    /// Nanoseconds from this reading to now.
+    pub(crate) fn age(self) -> u64 {
+        Self::now().since(self)
+    }
+}
+
 fn nanoseconds(length: Duration) -> u64 {
     u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)
 }

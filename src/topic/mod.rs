@@ -12,6 +12,7 @@
 //! | [`errands`] | what handing out messages leaves to be done when nothing is half done |
 //! | [`tap`] | caches that hear what is published, before anybody else |
 //! | [`walk`] | one publish: collect, deliver, wake, call inline handlers |
+//! | `plain` | the straight way of a message that everybody takes |
 //! | [`publish_async`] | a publish whose caller awaits room |
 //! | [`publisher`] | one thread's publishes, with the lists kept in between |
 //! | `sweeping` | when values that maps have retired are dropped |
@@ -34,6 +35,7 @@ pub(crate) mod forward;
 pub(crate) mod gate;
 pub(crate) mod member;
 mod members;
+mod plain;
 pub(crate) mod publish_async;
 pub(crate) mod publisher;
 mod registry;

@@ -340,20 +340,27 @@ impl<'w> Fanout<'w> {
 
     #[inline]
     pub(super) fn offer_all(&mut self, routes: &[Route], mut patience: Option<&mut Patience>) {
+        if self.plain {
+            return self.offer_plain(routes, patience);
+        }
         for route in routes {
             if self.takes(route) {
-                let word = self.word_for(&route.mailbox);
-                let offer = match &mut patience {
-                    None => route.mailbox.offer(word, &mut self.errands.evicted),
-                    Some(patience) => {
-                        let exchange = &self.walk.topic.exchange;
-                        let wake_others = || self.errands.flush(exchange);
-                        route.mailbox.offer_patiently(word, patience, wake_others)
-                    }
-                };
-                self.note(&route.mailbox, word, offer);
+                self.offer_one(route, patience.as_deref_mut());
             }
         }
+    }
+
+    #[inline(never)]
+    pub(super) fn offer_one(&mut self, route: &Route, patience: Option<&mut Patience>) {
+        let word = self.word_for(&route.mailbox);
+        let offer = match patience {
+            None => route.mailbox.offer(word, &mut self.errands.evicted),
+            Some(patience) => {
+                let wake_others = || self.errands.flush(&self.walk.topic.exchange);
+                route.mailbox.offer_patiently(word, patience, wake_others)
+            }
+        };
+        self.note(&route.mailbox, word, offer);
     }
 
     #[inline]

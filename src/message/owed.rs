@@ -1,0 +1,133 @@
+//! References that a worker has to give back, added up before they are.
+//!
+//! A worker that runs many mailboxes of one topic gives back many references to each message, and a locked subtraction
+//! for each would cost it more than the rest of the delivery. So it notes them, in a place for each message:
+//!
+//! | the worker gives back | and | then |
+//! | --- | --- | --- |
+//! | its reference to a message that has a place | with this one it holds all there are | the place is free, the message goes: no subtraction |
+//! | | others hold some | one more in the place |
+//! | a reference to a message without a place | [`FEW`] or fewer are left in all | subtracted at once |
+//! | | more are left | the message takes its place; what another had there is subtracted at once |
+//! | anything, is out of work or has run a number of mailboxes | | [`settle`]: each place is subtracted at once |
+//!
+//! A reference noted is one that is not given back yet, no more: the message stands, its address is nobody else's, and
+//! its count is at least what the place says. *All there are* is read with Acquire, as whoever drops the last reference
+//! reads it: everybody else has given back, and nobody can make another.
+//!
+//! So at most [`PLACES`] messages wait for a worker longer than before, only while it has other work. In which place a
+//! message goes is its number among those of its maker: messages that follow each other do not meet there.
+//!
+//! User code (the drop of a value that a full tray has no room for) runs with no place half changed.
+
+use super::packet::{Header, Message};
+use crate::sync::local;
+use std::cell::Cell;
+use std::ptr::NonNull;
+
+/// Messages that a worker holds references to which it could give back, at most.
+const PLACES: usize = if cfg!(bus_loom) { 2 } else { 256 };
+/// With so few references in all, noting one saves nothing.
+const FEW: u32 = if cfg!(bus_loom) { 1 } else { 2 };
+
+/// A message and how many references to it are noted.
+type Place = Cell<Option<(NonNull<Header>, u32)>>;
+
+/// One worker's notes.
+struct Owed {
+    places: [Place; PLACES],
+    /// Places that are taken.
+    taken: Cell<usize>,
+}
+
+local! {
+    /// The calling worker's; other threads have none.
+    static OWED: Cell<Option<NonNull<Owed>>> = Cell::new(None);
+}
+
+/// The calling thread is a worker, until this is dropped.
+#[must_use]
+pub(crate) struct Owing(Box<Owed>);
+
+impl Owing {
+    pub(crate) fn begin() -> Self {
+        let owing = Self(Box::new(Owed { places: [const { Cell::new(None) }; PLACES], taken: Cell::new(0) }));
+        OWED.with(|owed| owed.set(Some(NonNull::from(&*owing.0))));
+        owing
+    }
+}
+
+impl Drop for Owing {
+    fn drop(&mut self) {
+        OWED.with(|owed| owed.set(None));
+        self.0.settle();
+    }
+}
+
+/// Notes one reference to `block`, which has `left` in all. True: the caller holds all of them now and frees it. `Err`: it
+/// is not noted, and the caller gives it back at once.
+#[inline]
+pub(super) fn note(block: NonNull<Header>, number: usize, left: u32) -> Result<bool, ()> {
+    match OWED.try_with(Cell::get) {
+        // SAFETY: `Owing` keeps it where it is, and takes the pointer back first.
+        Ok(Some(owed)) => unsafe { owed.as_ref() }.note(block, number, left),
+        _ => Err(()),
+    }
+}
+
+/// Gives back what the calling worker has noted. User code.
+pub(crate) fn settle() {
+    if let Ok(Some(owed)) = OWED.try_with(Cell::get) {
+        // SAFETY: as above.
+        unsafe { owed.as_ref() }.settle();
+    }
+}
+
+/// Whether the calling worker has noted anything.
+#[cfg(bus_loom)]
+pub(crate) fn owes() -> bool {
+    // SAFETY: as above.
+    OWED.with(Cell::get).is_some_and(|owed| unsafe { owed.as_ref() }.taken.get() > 0)
+}
+
+impl Owed {
+    #[inline]
+    fn note(&self, block: NonNull<Header>, number: usize, left: u32) -> Result<bool, ()> {
+        let place = &self.places[number % PLACES];
+        match place.get() {
+            Some((other, count)) if other == block => {
+                let all = count + 1 == left;
+                place.set((!all).then_some((block, count + 1)));
+                self.taken.set(self.taken.get() - usize::from(all));
+                Ok(all)
+            }
+            _ if left <= FEW => Err(()),
+            other => {
+                place.set(Some((block, 1)));
+                match other {
+                    None => self.taken.set(self.taken.get() + 1),
+                    Some(other) => give_back(other),
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    fn settle(&self) {
+        if self.taken.get() == 0 {
+            return;
+        }
+        for place in &self.places {
+            if let Some(noted) = place.take() {
+                self.taken.set(self.taken.get() - 1);
+                give_back(noted);
+            }
+        }
+    }
+}
+
+#[cold]
+fn give_back((block, count): (NonNull<Header>, u32)) {
+    // SAFETY: so many references were noted, and are nobody else's.
+    unsafe { Message::give_back_noted(block, count) };
+}
