@@ -1,5 +1,6 @@
 //! Which messages a subscription wants, as data: evaluating it runs no foreign code, so it can be done anywhere.
 
+use super::glance::Glance;
 use crate::message::kind::Kind;
 use crate::message::{CacheUpdate, Formatters, Message, MessageType, Origin};
 use crate::sync::Arc;
@@ -172,6 +173,15 @@ impl Filter {
         self.0.as_ref().is_none_or(|accept| accept.accepts(message.kind()) && accept.takes_as_update(message))
     }
 
+    /// What it says without being asked.
+    pub(crate) fn glance(&self) -> Glance {
+        match &self.0 {
+            None => Glance::ALL,
+            Some(accept) if accept.looks_closer() => Glance::UNKNOWN,
+            Some(accept) => Glance::of_types(accept.bits.first().copied().unwrap_or(0)),
+        }
+    }
+
     /// Whether it takes updates of that type, by themselves and for this slot of an entry.
     pub(crate) fn takes_update(&self, update: &Kind, kind: u32, id: &str, origin: Option<Origin>) -> bool {
         self.0.as_ref().is_none_or(|accept| {
@@ -205,6 +215,11 @@ impl Filter {
 }
 
 impl Accept {
+    /// Whether more than the number of a message's type decides.
+    fn looks_closer(&self) -> bool {
+        self.any || self.updates.is_some() || !self.formatters.is_empty()
+    }
+
     #[inline]
     fn accepts(&self, kind: &Kind) -> bool {
         self.has_bit(kind)

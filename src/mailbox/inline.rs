@@ -7,7 +7,7 @@
 use super::{Arrival, Ending, Profile, Told};
 use crate::dispatch::frames;
 use crate::dispatch::latch::Latch;
-use crate::message::{EndReason, Message};
+use crate::message::EndReason;
 use crate::stats::{HandlerTime, SubscriptionStats};
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -78,11 +78,11 @@ impl Inline {
     ///
     /// The caller is inside the gate of a snapshot that lists this subscription (or nobody else has it yet).
     #[inline]
-    pub(crate) unsafe fn call(&self, message: &Message) {
+    pub(crate) unsafe fn call(&self, arrival: &Arrival<'_>) {
         self.handler.with(|handler| {
             // SAFETY: inside the gate the handler is only read.
             if let Some(handler) = unsafe { &*handler } {
-                handler(&Arrival { message, told: Told::default() });
+                handler(arrival);
             }
         });
     }

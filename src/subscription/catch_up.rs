@@ -33,7 +33,7 @@ impl SubscriptionBuilder<'_> {
         held.items.extend(first.map(Standing::Message));
         let before = held.items.len();
         let marks = CatchUp::new(source);
-        let route = Route { filter: self.filter.clone(), mailbox: mailbox.clone() };
+        let route = Route::new(self.filter.clone(), mailbox.clone());
         core.add_catching(route, marks.clone());
         for shard in 0..source.shards() {
             source.capture(shard, &self.filter, &|| marks.set_live(shard), &mut held.items);

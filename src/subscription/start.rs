@@ -10,7 +10,7 @@ use crate::error::{SubscribeError, check_name};
 use crate::mailbox::policy::CAPACITY_ALLOWED;
 use crate::mailbox::{
     Alone, Arrival, Consumer, Dispatch, EachHandler, Ending, Handler, Inline, InlineHandler, Limits, Mailbox,
-    OnPanic, Profile, Reader, dedicated,
+    OnPanic, Profile, Reader, Told, dedicated,
 };
 use crate::message::{Change, EndReason};
 use crate::sync::atomic::Ordering;
@@ -235,7 +235,8 @@ impl SubscriptionBuilder<'_> {
             Sink::Inline(inline) => {
                 if wanted {
                     // SAFETY: nobody else has it yet, so nobody ends it.
-                    let call = || unsafe { inline.call(&change) };
+                    let call =
+                        || unsafe { inline.call(&Arrival { message: &change, told: Told::default() }) };
                     let place = PanicPlace::Handler;
                     let profile = inline.profile();
                     frames::enter(profile.bus, profile.id, || {
@@ -266,7 +267,7 @@ impl SubscriptionBuilder<'_> {
     /// Puts the first message in and shows the mailbox; whoever runs it does so after that.
     fn add(&self, mailbox: &Arc<Mailbox>, change: &crate::Message, wanted: bool) {
         let turn = wanted && mailbox.begin(change.clone());
-        self.topic.core().add_route(Route { filter: self.filter.clone(), mailbox: mailbox.clone() });
+        self.topic.core().add_route(Route::new(self.filter.clone(), mailbox.clone()));
         if turn {
             mailbox.woken(mailbox.coarse_now());
         }

@@ -150,7 +150,7 @@ impl<'w> Batch<'w> {
         for item in &mut self.items {
             let takers = match audience.is_plain {
                 true => audience.routes,
-                false => routes().filter(|route| route.filter.takes(&item.message)).count(),
+                false => routes().filter(|route| route.takes(&item.message)).count(),
             };
             self.report.filtered += (audience.routes - takers) as u64;
             let wanted = takers + usize::from(audience.has_inline || !audience.is_plain);
@@ -166,7 +166,7 @@ impl<'w> Batch<'w> {
         let mut gathered = Gathered { words: [NonZeroUsize::MIN; CLAIM_MAX], places: [0; CLAIM_MAX], len: 0 };
         for place in 0..self.items.len() {
             let message = &self.items[place].message;
-            if !route.filter.is_all() && !route.filter.takes(message) {
+            if !route.filter().is_all() && !route.takes(message) {
                 continue;
             }
             gathered.words[gathered.len] = message.share();

@@ -280,7 +280,7 @@ fn takers<'l>(
     place: Option<Place>,
 ) -> impl Iterator<Item = &'l Route> {
     let list = &*reached.list;
-    list.routes().iter().filter(move |route| route.filter.takes(message) && !list.is_behind(route, place))
+    list.routes().iter().filter(move |route| route.takes(message) && !list.is_behind(route, place))
 }
 
 impl Calls {

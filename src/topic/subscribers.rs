@@ -4,7 +4,8 @@ use super::TopicCore;
 use super::catch_up::{CatchUp, Place};
 use super::gate::Gate;
 use super::tap::Tap;
-use crate::mailbox::{Filter, Inline, Mailbox};
+use crate::mailbox::{Filter, Glance, Inline, Mailbox};
+use crate::message::Message;
 use crate::message::kind::Kind;
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
@@ -12,17 +13,45 @@ use crate::sync::atomic::Ordering;
 /// A mailbox and what it wants.
 #[derive(Clone)]
 pub(crate) struct Route {
-    pub(crate) filter: Filter,
+    /// The filter's.
+    glance: Glance,
+    filter: Filter,
     pub(crate) mailbox: Arc<Mailbox>,
+}
+
+impl Route {
+    pub(crate) fn new(filter: Filter, mailbox: Arc<Mailbox>) -> Self {
+        Self { glance: filter.glance(), filter, mailbox }
+    }
+
+    pub(crate) fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// Whether the filter takes it.
+    #[inline]
+    pub(super) fn takes(&self, message: &Message) -> bool {
+        self.glance.takes(message.kind().id()).unwrap_or_else(|| self.filter.takes(message))
+    }
 }
 
 /// An inline handler and what it wants.
 #[derive(Clone)]
 pub(crate) struct InlineRoute {
-    pub(crate) filter: Filter,
+    /// The filter's.
+    glance: Glance,
+    filter: Filter,
     /// It has a filter or had one: from then on its calls are counted, as they differ from what reaches the topic.
     pub(crate) counted: bool,
     pub(crate) inline: Arc<Inline>,
+}
+
+impl InlineRoute {
+    /// Whether the filter takes it.
+    #[inline]
+    pub(super) fn takes(&self, message: &Message) -> bool {
+        self.glance.takes(message.kind().id()).unwrap_or_else(|| self.filter.takes(message))
+    }
 }
 
 /// A forward, as its source sees it. It stands until as many handles are gone as were made, and while its source is a
@@ -50,6 +79,8 @@ pub(crate) struct Subscribers {
     waiting: usize,
     /// No route has a filter.
     open: bool,
+    /// What some route takes.
+    glance: Glance,
     inline: Vec<InlineRoute>,
     edges: Vec<Edge>,
     pub(super) taps: Vec<Arc<Tap>>,
@@ -65,6 +96,7 @@ impl Subscribers {
             routes: Vec::new(),
             waiting: 0,
             open: true,
+            glance: Glance::NOTHING,
             inline: Vec::new(),
             edges: Vec::new(),
             taps: Vec::new(),
@@ -106,6 +138,12 @@ impl Subscribers {
     #[inline]
     pub(super) fn is_open(&self) -> bool {
         self.open
+    }
+
+    /// Whether no route takes messages of `kind`, as far as a glance tells.
+    #[inline]
+    pub(super) fn has_no_route_for(&self, kind: &Kind) -> bool {
+        self.glance.takes(kind.id()) == Some(false)
     }
 
     pub(crate) fn inline(&self) -> &[InlineRoute] {
@@ -162,15 +200,15 @@ impl Subscribers {
     fn set_filter(&mut self, id: u64, filter: &Filter) -> bool {
         let route = self.routes.iter_mut().find(|route| route.mailbox.profile().id == id);
         let inline = self.inline.iter_mut().find(|route| route.inline.profile().id == id);
-        let place = match (route, inline) {
-            (Some(route), _) => &mut route.filter,
+        let (glance, place) = match (route, inline) {
+            (Some(route), _) => (&mut route.glance, &mut route.filter),
             (None, Some(route)) => {
                 route.counted = true;
-                &mut route.filter
+                (&mut route.glance, &mut route.filter)
             }
             (None, None) => return false,
         };
-        *place = filter.clone();
+        (*glance, *place) = (filter.glance(), filter.clone());
         true
     }
 
@@ -178,6 +216,7 @@ impl Subscribers {
         self.routes.sort_by_key(|route| route.mailbox.overflow().rank());
         self.waiting = self.routes.partition_point(|route| route.mailbox.overflow().rank() == 0);
         self.open = self.routes.iter().all(|route| route.filter.is_all());
+        self.glance = self.routes.iter().fold(Glance::NOTHING, |sum, route| sum.or(route.glance));
     }
 }
 
@@ -220,7 +259,8 @@ impl TopicCore {
 
     pub(crate) fn add_inline(&self, filter: Filter, inline: Arc<Inline>) {
         let counted = !filter.is_all();
-        self.edit(|list| list.inline.push(InlineRoute { filter, counted, inline }));
+        let glance = filter.glance();
+        self.edit(|list| list.inline.push(InlineRoute { glance, filter, counted, inline }));
     }
 
     /// Gives a subscription another filter: every walk that loads the list after this has returned finds it. Returns

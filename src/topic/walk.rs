@@ -24,7 +24,7 @@ use super::timed::InlineTiming;
 use super::{Refusal, Report, TopicCore};
 use crate::dispatch::fence::{PanicPlace, caught};
 use crate::dispatch::frames;
-use crate::mailbox::{Entry, Mailbox, Offer, Patience, Receipt, SyncOutcome};
+use crate::mailbox::{Arrival, Entry, Mailbox, Offer, Patience, Receipt, SyncOutcome, Told};
 use crate::message::kind::Kind;
 use crate::message::{Event, Message};
 use crate::sync::Arc;
@@ -199,10 +199,12 @@ impl<'a> Walk<'a> {
         if delivery.has_taps {
             delivery.tap(reached);
         }
-        for reached in reached {
-            delivery.offer_all(reached.list.prompt(), None);
+        if delivery.has_takers {
+            for reached in reached {
+                delivery.offer_all(reached.list.prompt(), None);
+            }
         }
-        if delivery.has_waiting {
+        if delivery.has_takers && delivery.has_waiting {
             let mut patience = self.patience();
             for reached in reached {
                 delivery.offer_all(reached.list.waiting(), Some(&mut patience));
@@ -265,6 +267,8 @@ pub(super) struct Fanout<'w> {
     /// No filters and no exceptions: the message need not be looked at again.
     plain: bool,
     pub(super) has_taps: bool,
+    /// Some mailbox takes it.
+    has_takers: bool,
     has_waiting: bool,
     pub(super) has_inline: bool,
     pub(super) report: Report,
@@ -280,6 +284,7 @@ impl<'w> Fanout<'w> {
             unshared: 1,
             plain: walk.except.is_none() && walk.around.is_none(),
             has_taps: false,
+            has_takers: false,
             has_waiting: false,
             has_inline: false,
             report: Report::default(),
@@ -305,6 +310,7 @@ impl<'w> Fanout<'w> {
         if !self.plain {
             takers = self.count_takers(reached, takers);
         }
+        self.has_takers = takers > 0;
         // One reference is ours already. It stays ours if the message is looked at after the last one is handed out.
         let wanted = takers + usize::from(self.has_inline || !self.plain);
         if wanted > 1 {
@@ -315,13 +321,18 @@ impl<'w> Fanout<'w> {
 
     /// With filters. If it turns out that all of them take it, none is asked again.
     fn count_takers(&mut self, reached: &[Reached], most: usize) -> usize {
-        let routes = reached.iter().flat_map(|reached| reached.list.routes());
         let (mut takers, mut others) = (0, 0);
-        for route in routes {
-            match self.takes(route) {
-                true => takers += 1,
-                false if self.is_except(route.mailbox.profile().id) => {}
-                false => others += 1,
+        for list in reached.iter().map(|reached| &reached.list) {
+            if self.walk.except.is_none() && list.has_no_route_for(self.message.kind()) {
+                others += list.routes().len() as u32;
+                continue;
+            }
+            for route in list.routes() {
+                match self.takes(route) {
+                    true => takers += 1,
+                    false if self.is_except(|| route.mailbox.profile().id) => {}
+                    false => others += 1,
+                }
             }
         }
         self.report.filtered = others;
@@ -331,11 +342,13 @@ impl<'w> Fanout<'w> {
 
     #[inline]
     pub(super) fn takes(&self, route: &Route) -> bool {
-        self.plain || (route.filter.takes(&self.message) && !self.is_except(route.mailbox.profile().id))
+        self.plain || (route.takes(&self.message) && !self.is_except(|| route.mailbox.profile().id))
     }
 
-    fn is_except(&self, id: u64) -> bool {
-        self.walk.except == Some(id)
+    /// Nearly always nobody is, and then the one in question is not touched.
+    #[inline]
+    fn is_except(&self, id: impl FnOnce() -> u64) -> bool {
+        self.walk.except.is_some_and(|except| except == id())
     }
 
     #[inline]
@@ -441,18 +454,20 @@ impl<'w> Fanout<'w> {
         frame: &frames::Frame,
         timing: Option<&InlineTiming<'_>>,
     ) {
-        while let Some(InlineRoute { filter, counted, inline }) = routes.get(*at) {
+        let arrival = Arrival { message: &self.message, told: Told::default() };
+        while let Some(route) = routes.get(*at) {
             *at += 1;
-            if !filter.takes(&self.message) {
+            let inline = &*route.inline;
+            if !route.takes(&self.message) {
                 self.report.filtered += 1;
-            } else if !self.is_except(inline.profile().id) {
+            } else if !self.is_except(|| inline.profile().id) {
                 frame.now(inline.profile().id);
                 self.report.accepted += 1;
-                if *counted {
+                if route.counted {
                     inline.count_call();
                 }
                 // SAFETY: inside the gate of the list that has it.
-                let call = || unsafe { inline.call(&self.message) };
+                let call = || unsafe { inline.call(&arrival) };
                 match timing {
                     None => call(),
                     Some(timing) => timing.time(inline, self.walk.around.as_ref(), call),
@@ -465,7 +480,7 @@ impl<'w> Fanout<'w> {
     fn tell_waiter(&self, list: &Subscribers) {
         let awaited = self.walk.around.as_ref().and_then(|around| around.awaited.as_ref());
         let Some((id, receipt)) = awaited else { return };
-        if list.inline_route(*id).is_some_and(|route| route.filter.takes(&self.message)) {
+        if list.inline_route(*id).is_some_and(|route| route.takes(&self.message)) {
             receipt.set(SyncOutcome::Handled);
         }
     }
