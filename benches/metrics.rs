@@ -24,6 +24,7 @@ const SIDE: Duration = Duration::from_millis(100);
 
 fn main() -> Result<(), Error> {
     common::run("metrics", |bench| {
+        println!("  (of these rows, in us)");
         SIZES.iter().for_each(|(topics, subs)| time_sample(bench, *topics, *subs).expect("names are good"));
     });
     if std::env::args().any(|one| one == "--bench") {
@@ -45,7 +46,7 @@ fn ask(observer: &Observer) -> usize {
 }
 
 /// Half of the topics are of a pool, and every subscription has handled a few messages: it has its histograms.
-fn time_sample(bench: &mut Bench, topics: usize, subs: usize) -> Result<(), Error> {
+fn time_sample(bench: &Bench, topics: usize, subs: usize) -> Result<(), Error> {
     let bus = Bus::builder().manual().build()?;
     let (topics, subs) = if bench.only_checks() { (topics.min(100), subs.min(100)) } else { (topics, subs) };
     let (kind, pool) = (bus.message_type::<u64>("number")?, bus.topic_pool("pool")?);
@@ -62,19 +63,26 @@ fn time_sample(bench: &mut Bench, topics: usize, subs: usize) -> Result<(), Erro
     bus.run_until_idle();
     let observer = Observer::new(&bus);
     let size = format!("{topics} topics, {subs} subscriptions");
-    time_us(bench, &format!("a sample: {size} (us)"), || observer.publish());
+    time_us(bench, &format!("a sample: {size}"), || observer.publish());
     #[cfg(feature = "prometheus")]
-    time_us(bench, &format!("a page:   {size} (us)"), || drop(observer.render()));
+    time_us(bench, &format!("a page:   {size}"), || drop(observer.render()));
     Ok(())
 }
 
-/// Microseconds: the columns are as wide as nanoseconds of small things.
-fn time_us(bench: &mut Bench, row: &str, mut operation: impl FnMut()) {
-    bench.time_with(row, |count| {
+/// Microseconds, as the rows are of things that take milliseconds.
+fn time_us(bench: &Bench, row: &str, mut operation: impl FnMut()) {
+    if bench.only_checks() {
+        operation();
+        return println!("  {row}");
+    }
+    let timed = |operation: &mut dyn FnMut()| {
         let start = Instant::now();
-        (0..count).for_each(|_| operation());
-        start.elapsed() / 1_000
-    });
+        operation();
+        start.elapsed().as_secs_f64() * 1e6
+    };
+    let mut times = [(); 11].map(|()| timed(&mut operation));
+    times.sort_by(f64::total_cmp);
+    println!("  {row:<62}{:>10.1}{:>10.1}{:>10.1}", times[0], times[5], times[10]);
 }
 
 /// Passes messages on until told to stop. Returns how many.
@@ -85,17 +93,19 @@ trait Traffic {
 
 fn compare(row: &str, traffic: &mut dyn Traffic) {
     let observer = Observer::new(traffic.bus());
-    let mut pairs: Vec<(f64, f64)> = Vec::new();
-    for _ in 0..PAIRS {
-        let off = cost(traffic, None);
-        pairs.push((off, cost(traffic, Some(&observer))));
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    // Each goes first every other time.
+    for turn in 0..2 * PAIRS {
+        match (turn + turn / 2) % 2 {
+            0 => without.push(cost(traffic, None)),
+            _ => with.push(cost(traffic, Some(&observer))),
+        }
     }
     let median = |mut values: Vec<f64>| {
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
-    let off = median(pairs.iter().map(|(off, _)| *off).collect());
-    let on = median(pairs.iter().map(|(_, on)| *on).collect());
+    let (off, on) = (median(without), median(with));
     println!("  {row:<62}{off:>10.1}{on:>10.1}{:>10.3}", on / off);
 }
 

@@ -12,6 +12,19 @@ most: what comes later counts under `other`, and `stasis_metrics_label_overflow_
 of names that are gone go away five minutes later, and go on where they ended if the name comes back (from 0 if another name
 has had its place meanwhile); the `stasis_bus_` counters keep what was ever counted.
 
+Nothing is counted for metrics alone, and nothing waits for who reads them: the figures are those of `Bus::stats`. With a
+page taken ten times a second a message costs as much as without (1.01 by `cargo bench --bench metrics --features
+prometheus`, on two cores). That bench also says what a page costs who asks:
+
+| topics | subscriptions | milliseconds |
+| ---: | ---: | ---: |
+| 1 | 1 | 0.14 |
+| 1,000 | 10 | 0.6 |
+| 1,000 | 1,000 | 1.6 |
+| 100,000 | 10 | 16 |
+| 100,000 | 1,000 | 19 |
+| 100,000 | 100,000 | 206 |
+
 ";
 
 /// The page docs/METRICS.md: every metric and every label, as Markdown.
@@ -23,7 +36,7 @@ pub fn reference() -> String {
     let rows: String = METRICS.iter().map(row).collect();
     let labels: String = labels().iter().map(|label| label_row(label)).collect();
     format!(
-        "{HEAD}| name | kind | unit | labels | what it tells |\n| --- | --- | --- | --- | --- |\n{rows}\n\
+        "{HEAD}## The table\n\n| name | kind | unit | labels | what it tells |\n| --- | --- | --- | --- | --- |\n{rows}\n\
          ## Labels\n\n| name | values | what it says |\n| --- | --- | --- |\n{labels}"
     )
 }
