@@ -117,7 +117,7 @@ impl Mailbox {
 
     /// Takes out what is there, until the batch is full (then: `None`) or the ring says that there is no more.
     fn collect(&self, batcher: &mut Batcher) -> Option<Taken> {
-        let mut group: Group = Group::default();
+        let mut group = Group::default();
         while batcher.room() > 0 {
             // SAFETY: the caller of `run` has the turn.
             let taken = unsafe { self.take(&mut group, batcher.room().min(GROUP)) };

@@ -68,7 +68,7 @@ use crate::dispatch::fence::Fence;
 use crate::dispatch::latch::Latch;
 use crate::dispatch::pool::Pool;
 use crate::message::{EndReason, Message};
-use crate::queue::{Close, Group, Ring, Shape, Taken};
+use crate::queue::{Close, Items, Ring, Shape, Taken};
 use crate::stats::{DelaySample, HandlerTime, Lost};
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::sync::time::Clock;
@@ -239,7 +239,7 @@ impl Mailbox {
     /// # Safety
     ///
     /// The caller has the turn.
-    unsafe fn take<const N: usize>(&self, group: &mut Group<N>, most: usize) -> Taken {
+    unsafe fn take<const N: usize>(&self, group: &mut Items<N>, most: usize) -> Taken {
         // SAFETY: as the caller says.
         if let Some(taken) = unsafe { self.take_prelude(group, most) } {
             return taken;

@@ -20,7 +20,7 @@ use super::{Consumer, Mailbox};
 use crate::dispatch::frames;
 use crate::message::update::CacheUpdate;
 use crate::message::{Message, MessageType, SubscriptionChange};
-use crate::queue::{Group, Taken};
+use crate::queue::{Items, Taken};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, UnsafeCell};
 use std::vec;
@@ -112,7 +112,7 @@ impl Prelude {
     /// # Safety
     ///
     /// The caller is the owner.
-    unsafe fn take<const N: usize>(&self, group: &mut Group<N>, most: usize) -> Option<Taken> {
+    unsafe fn take<const N: usize>(&self, group: &mut Items<N>, most: usize) -> Option<Taken> {
         // SAFETY: as the caller says.
         let stand = self.items.with(|list| unsafe { (*list).len() });
         if stand == 0 {
@@ -226,7 +226,7 @@ impl Mailbox {
     /// The caller has the turn.
     pub(super) unsafe fn take_prelude<const N: usize>(
         &self,
-        group: &mut Group<N>,
+        group: &mut Items<N>,
         most: usize,
     ) -> Option<Taken> {
         let prelude = self.prelude.as_ref()?;

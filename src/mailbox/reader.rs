@@ -16,7 +16,7 @@ use super::entry::Entry;
 use super::losses::Loss;
 use super::{Arrived, Consumer, Ending, Leg, Mailbox, Standing, Told};
 use crate::message::{EndReason, Message};
-use crate::queue::{GROUP_SMALL, Group, Taken};
+use crate::queue::{GROUP_SMALL, Items, Taken};
 use crate::sync::{Arc, Mutex, thread};
 use std::task::{Poll, Waker};
 
@@ -43,7 +43,7 @@ pub(crate) struct Reader {
 }
 
 struct Place {
-    group: Group<GROUP_SMALL>,
+    group: Items<GROUP_SMALL>,
     index: u64,
     missed: u64,
     /// The last item, if somebody waits until the reader comes again.
@@ -78,7 +78,7 @@ enum Unmade {
 impl Reader {
     pub(crate) fn new(mailbox: Arc<Mailbox>, ending: Ending) -> Self {
         let place = Place {
-            group: Group::default(),
+            group: Items::default(),
             index: 0,
             missed: 0,
             last: None,

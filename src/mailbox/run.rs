@@ -6,7 +6,7 @@ use super::{Arrival, Arrived, Batcher, Ending, Mailbox, Overflow, Told};
 use crate::dispatch::fence::PanicPlace;
 use crate::dispatch::frames;
 use crate::dispatch::job::{After, Budget, Job, PLENTY};
-use crate::queue::{GROUP, GROUP_SMALL, Group, Taken};
+use crate::queue::{GROUP, GROUP_SMALL, Group, Items, Taken};
 use crate::sync::atomic::Ordering;
 use crate::sync::hint;
 use crate::sync::time::Clock;
@@ -53,7 +53,7 @@ impl Mailbox {
     }
 
     fn run_work(&self, work: &mut Work, budget: Budget) -> After {
-        let mut group: Group = Group::default();
+        let mut group = Group::default();
         let (mut handled, mut spins, mut began) = (0u32, 0, budget.now);
         let mut pace = Pace::of(work.group, &self.clock);
         let mut thin = false;
@@ -180,7 +180,7 @@ impl Mailbox {
         }
     }
 
-    pub(super) fn throw_away<const N: usize>(&self, group: &mut Group<N>) {
+    pub(super) fn throw_away<const N: usize>(&self, group: &mut Items<N>) {
         frames::enter(self.profile.bus, self.profile.id, || {
             for word in group {
                 // SAFETY: taken out of the ring, so it is ours alone.
@@ -198,7 +198,7 @@ impl Mailbox {
     ///
     /// The caller has the turn.
     pub(super) unsafe fn throw_away_queue(&self) {
-        let mut group: Group = Group::default();
+        let mut group = Group::default();
         // SAFETY: as the caller says.
         unsafe { self.throw_away_prelude() };
         // SAFETY: as the caller says.

@@ -7,9 +7,12 @@ pub(crate) const GROUP: usize = if cfg!(bus_loom) { 2 } else { 64 };
 /// As many, where nobody knows yet that their handler is fast.
 pub(crate) const GROUP_SMALL: usize = if cfg!(bus_loom) { 2 } else { 16 };
 
+/// As a worker takes them.
+pub(crate) type Group = Items<GROUP>;
+
 /// A few items, taken out of the ring together and handed out one by one.
 #[derive(Debug)]
-pub(crate) struct Group<const N: usize = GROUP> {
+pub(crate) struct Items<const N: usize> {
     items: [usize; N],
     next: usize,
     len: usize,
@@ -17,13 +20,13 @@ pub(crate) struct Group<const N: usize = GROUP> {
     low: Option<u64>,
 }
 
-impl<const N: usize> Default for Group<N> {
+impl<const N: usize> Default for Items<N> {
     fn default() -> Self {
         Self { items: [0; N], next: 0, len: 0, low: None }
     }
 }
 
-impl<const N: usize> Group<N> {
+impl<const N: usize> Items<N> {
     pub(super) fn clear(&mut self) {
         self.next = 0;
         self.len = 0;
@@ -60,7 +63,7 @@ impl<const N: usize> Group<N> {
     }
 }
 
-impl<const N: usize> Iterator for Group<N> {
+impl<const N: usize> Iterator for Items<N> {
     type Item = NonZeroUsize;
     fn next(&mut self) -> Option<NonZeroUsize> {
         let item = *self.items[..self.len].get(self.next)?;

@@ -88,7 +88,7 @@ mod shape;
 mod slots;
 mod word;
 
-pub(crate) use group::{GROUP, GROUP_SMALL, Group};
+pub(crate) use group::{GROUP, GROUP_SMALL, Group, Items};
 pub(crate) use ring::{Push, Ring, Taken};
 pub(crate) use several::{CLAIM_MAX, PushSeveral};
 pub(crate) use shape::{Marks, Shape, WhenFull};

@@ -1,6 +1,6 @@
 //! The ring itself: slots, the spill, and the three parties' steps. The protocol is in the module's header.
 
-use super::group::{GROUP, Group};
+use super::group::{GROUP, Items};
 use super::shape::{Shape, WhenFull};
 use super::slots::{LINE, Slots, prefetch, slot};
 use super::word::{Close, Head, State, Tail};
@@ -269,7 +269,7 @@ impl Ring {
     /// # Safety
     ///
     /// The caller has the turn.
-    pub(crate) unsafe fn take<const N: usize>(&self, group: &mut Group<N>, most: usize) -> Taken {
+    pub(crate) unsafe fn take<const N: usize>(&self, group: &mut Items<N>, most: usize) -> Taken {
         group.clear();
         let most = self.group_of(most).min(N);
         // SAFETY: the caller has the turn, so nobody else touches the position.
@@ -297,7 +297,7 @@ impl Ring {
         !slots.is_null() && slot(slots, next, self.producers.mask).load(Ordering::Relaxed) != 0
     }
 
-    fn take_at<const N: usize>(&self, at: &mut Position, group: &mut Group<N>, most: usize) -> Taken {
+    fn take_at<const N: usize>(&self, at: &mut Position, group: &mut Items<N>, most: usize) -> Taken {
         if at.in_spill {
             self.take_spilled(at, group, most);
         } else if !self.take_written(at, group, most) {
@@ -324,7 +324,7 @@ impl Ring {
     }
 
     /// The ring is congested, as far as the owner knows. `head` was published, so that nobody finds it high by an old one.
-    fn look_for_low<const N: usize>(&self, at: &mut Position, group: &mut Group<N>) {
+    fn look_for_low<const N: usize>(&self, at: &mut Position, group: &mut Items<N>) {
         loop {
             let seen = self.producers.tail.read();
             let left = seen.index() - at.next;
@@ -340,7 +340,7 @@ impl Ring {
     }
 
     /// From the slots. False: a producer is taking the oldest out at this moment.
-    fn take_written<const N: usize>(&self, at: &mut Position, group: &mut Group<N>, most: usize) -> bool {
+    fn take_written<const N: usize>(&self, at: &mut Position, group: &mut Items<N>, most: usize) -> bool {
         let slots = self.producers.slots.peek();
         if slots.is_null() {
             return true;
@@ -376,7 +376,7 @@ impl Ring {
         true
     }
 
-    fn take_spilled<const N: usize>(&self, at: &mut Position, group: &mut Group<N>, most: usize) {
+    fn take_spilled<const N: usize>(&self, at: &mut Position, group: &mut Items<N>, most: usize) {
         while group.len() < most {
             match self.spill.pop() {
                 Some(item) => group.push(item.get()),
@@ -390,7 +390,7 @@ impl Ring {
 
     /// No item at our position: why? `None`: the ring is used up and the spill comes next.
     #[cold]
-    fn look_closer<const N: usize>(&self, at: &mut Position, group: &mut Group<N>) -> Option<Taken> {
+    fn look_closer<const N: usize>(&self, at: &mut Position, group: &mut Items<N>) -> Option<Taken> {
         let mut seen = self.producers.tail.read();
         if seen.index() == at.next {
             if seen.is_high() {

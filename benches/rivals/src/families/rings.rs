@@ -122,7 +122,7 @@ impl Queue for Own {
 
     #[inline]
     fn take(&self, mut each: impl FnMut(u64)) -> bool {
-        let mut group: Group = Group::default();
+        let mut group = Group::default();
         // SAFETY: one thread at a time takes, as the trait says, and none gives the turn up.
         let taken = unsafe { self.0.take(&mut group, GROUP) };
         group.for_each(|item| each(item.get() as u64));
