@@ -1,12 +1,13 @@
 //! An entry's aggregate: computed from its newest states with nothing held, stored only if nobody stored a newer one.
 
 use super::entry::{CacheEntry, Entry, Slot, Via};
-use super::key::EntryKey;
 use super::limits::Stamp;
 use super::write::Change;
 use super::{CacheCore, same};
+use crate::message::entry_key::EntryKey;
 use crate::message::{CacheUpdate, Message};
 use crate::sync::Arc;
+use crate::topic::audience::Audience;
 use crate::topic::errands::Errands;
 use crate::topic::{Topic, TopicCore};
 
@@ -35,7 +36,7 @@ impl CacheCore {
         }
         let Some(cache) = self.me.upgrade() else { return };
         let state = change.state.clone();
-        let key = EntryKey { kind: state.type_id(), id: change.id.into() };
+        let key = change.key.to_owned();
         let outputs = outputs.iter().map(|output| Arc::clone(output)).collect();
         let job = Job { cache, key, state, version, outputs };
         errands.after_mailboxes(move |errands| job.run(errands));
@@ -73,7 +74,7 @@ impl Job {
 
     fn judge(&self, entry: &Entry) -> Verdict {
         let rules = &self.cache.rules;
-        let found = rules.aggregate(&CacheEntry { kind: self.state.kind(), entry });
+        let found = rules.aggregate(&CacheEntry { kind: self.state.kind(), key: &self.key, entry });
         // Of what has no states any more nothing is left, whatever goes wrong.
         let Some(new) = found.or_else(|| entry.has_no_slot().then_some(None)) else {
             return Verdict::Unchanged;
@@ -95,28 +96,31 @@ impl Job {
             Verdict::Unchanged => None,
             Verdict::Changed(new) => Some(new),
         };
-        let heard = new.is_some() && cache.is_heard(&outputs);
+        let mut audience = cache.audience(&outputs);
+        let heard = new.is_some() && cache.is_heard_by(&audience);
         let update = heard.then(|| {
-            let (id, old) = (entry.id.clone(), entry.aggregate().cloned());
-            let update = CacheUpdate::new(cache.number, id, old, new.clone().flatten());
+            let (key, old) = (self.key.clone(), entry.aggregate().cloned());
+            let update = CacheUpdate::new(cache.number, key, old, new.clone().flatten());
             update.into_message(&cache.exchange.cached.updates)
         });
-        self.swap(entry, new.as_ref(), update, &outputs, errands)
+        self.swap(entry, new.as_ref(), update, &mut audience, &outputs, errands)
     }
 
     /// The part under the shard's lock: bus code only. What it does not store it leaves to its caller to drop.
-    fn swap(
-        &self,
+    fn swap<'t>(
+        &'t self,
         entry: &Entry,
         new: Option<&Option<Message>>,
         update: Option<Message>,
-        outputs: &[&Arc<TopicCore>],
+        audience: &mut Audience<'t>,
+        outputs: &'t [&'t Arc<TopicCore>],
         errands: &mut Errands,
     ) -> Option<Option<Message>> {
         let cache = &self.cache;
         let hash = cache.map.hash_of(&self.key);
         let mut shard = cache.map.lock_for(hash);
-        let Some(current) = shard.get(hash, &self.key) else { return Some(None) };
+        let spot = shard.spot(hash, &self.key);
+        let Some(current) = spot.get() else { return Some(None) };
         if current.computed() >= entry.version {
             return Some(None);
         }
@@ -127,22 +131,23 @@ impl Job {
             current.set_computed(entry.version);
             if current.is_void() && !current.is_held() {
                 let spent = current.clone();
-                cache.put(&mut shard, hash, self.key.kind, spent, true);
+                cache.put(spot, self.key.clone(), spent, true);
             }
             return Some(None);
         };
-        if update.is_none() && cache.is_heard_now(outputs, errands) {
+        audience.renew(cache.roots(outputs), errands);
+        if update.is_none() && cache.is_heard_by(audience) {
             return None;
         }
         let mut next = current.clone();
         next.set_computed(entry.version);
-        next.aggregate =
-            new.clone().map(|message| Slot { message, via: Via::of(outputs), written: Stamp::new(0) });
+        let slot = |message| Slot { message, via: Via::of(outputs), written: Stamp::new(0) };
+        next.set_aggregate(new.clone().map(slot));
         let was_void = current.is_void();
-        cache.put(&mut shard, hash, self.key.kind, next, was_void);
+        cache.put(spot, self.key.clone(), next, was_void);
         cache.counts.aggregates.add(1);
         if let Some(update) = update {
-            cache.tell(update, hash, outputs, errands);
+            cache.tell(update, hash, audience, outputs, errands);
         }
         Some(new.clone())
     }

@@ -1,10 +1,11 @@
 //! Everything about a cache, said before there is one.
 
 use super::entry::CacheEntry;
+use super::hashing::Hashing;
 use super::limits::{Limits, Lives};
 use super::reads::Reads;
 use super::rules::{Functions, Rules};
-use super::{Cache, CacheCore, Counts, Hashing, SHARDS};
+use super::{Cache, CacheCore, Counts, SHARDS};
 use crate::error::{CacheError, check_name};
 use crate::ids;
 use crate::map::Map;
@@ -243,7 +244,7 @@ impl CacheBuilder {
         let updates = exchange.topic(&format!("cache:{number}"), &name);
         let core = Arc::new_cyclic(|me| CacheCore {
             number,
-            map: Map::with_shards(exchange.domain().clone(), SHARDS, Hashing::default()),
+            map: Map::with_shards(exchange.domain().clone(), SHARDS, Hashing::random()),
             local: exchange.changes.kind().local(),
             rules,
             updates,

@@ -3,10 +3,10 @@
 //! It is announced as if a clear message had come by the caching topics that wrote the state last: those of them whose
 //! topics live.
 
-use super::entry::{Entry, Slot, Via};
-use super::key::{EntryKey, Keyed};
+use super::entry::{Entry, Slot, SlotRef, Via};
 use super::write::{Change, Only, Outcome};
 use super::{Cache, CacheCore};
+use crate::message::entry_key::EntryKey;
 use crate::message::{MessageType, Origin};
 use crate::sync::Arc;
 use crate::topic::TopicCore;
@@ -20,7 +20,7 @@ impl Cache {
     /// was published again meanwhile. Handlers run as in a publish.
     pub fn clear<T>(&self, kind: &MessageType<T>, id: &str) -> bool {
         let Some(local) = self.0.local.filter(|_| self.0.knows(kind.kind())) else { return false };
-        let key = EntryKey { kind: kind.kind().id(), id: id.into() };
+        let key = EntryKey::new(kind.kind().id(), id);
         let mut errands = Errands::default();
         let cleared = self.0.clear_slot(&key, local, &mut errands);
         errands.finish(&self.0.exchange);
@@ -59,7 +59,7 @@ impl CacheCore {
             let change = Change {
                 state: &slot.message,
                 origin,
-                id: &key.id,
+                key: key.as_ref(),
                 is_clear: true,
                 expected,
                 only: Only::Always,
@@ -74,8 +74,8 @@ impl CacheCore {
     }
 
     pub(super) fn slot_now(&self, key: &EntryKey, origin: Origin) -> Option<Slot> {
-        let slot = |entry: &Entry| entry.slot(origin, self.is_local(origin)).cloned();
-        self.map.get_with(key as &dyn Keyed, slot).flatten()
+        let slot = |entry: &Entry| entry.slot(origin, self.is_local(origin)).map(SlotRef::to_slot);
+        self.map.get_with(key, slot).flatten()
     }
 
     /// The topics of these caching topics, as far as anybody holds them.

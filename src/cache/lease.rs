@@ -12,13 +12,13 @@
 //! So a lease takes nothing with it that a newer lease of the same object owns, and what it takes is announced as any
 //! other clear, in its place in the chain.
 
-use super::entry::Entry;
-use super::key::{EntryKey, Keyed};
+use super::entry::{Entry, SlotRef};
 use super::select::Select;
 use super::write::{Change, Only, Outcome};
 use super::{Cache, CacheCore, CachingTopic};
 use crate::error::EntryError;
 use crate::ids;
+use crate::message::entry_key::EntryKey;
 use crate::message::{Message, MessageType, Origin};
 use crate::sync::Arc;
 use crate::topic::errands::Errands;
@@ -93,7 +93,7 @@ impl CachingTopic {
         let key = cache.place_for(kind, id)?;
         let Some(origin) = cache.local else { return Err(EntryError::OtherBus(kind.name().to_owned())) };
         let number = ids::next();
-        cache.hold(&key, |entry| entry.lease = number);
+        cache.hold(&key, |entry| entry.set_lease(number));
         cache.exchange.tidy();
         let (topic, output) = (self.original(), self.topic().core().clone());
         let held = Held { cache: cache.clone(), key, origin, number, topic, output };
@@ -113,7 +113,7 @@ impl CacheCore {
         if id.is_empty() {
             return Err(EntryError::EmptyId);
         }
-        Ok(EntryKey { kind: kind.kind().id(), id: id.into() })
+        Ok(EntryKey::new(kind.kind().id(), id))
     }
 }
 
@@ -140,12 +140,12 @@ impl<T> Lease<T> {
 
     /// Whether no newer lease of the object was made.
     pub fn is_newest(&self) -> bool {
-        self.held.look(|entry| entry.lease == self.held.number).unwrap_or(false)
+        self.held.look(|entry| entry.lease() == self.held.number).unwrap_or(false)
     }
 
     /// The object's id.
     pub fn id(&self) -> &str {
-        &self.held.key.id
+        self.held.key.id()
     }
 
     /// The type of its states.
@@ -161,14 +161,14 @@ impl<T> Lease<T> {
 
 impl Held {
     fn look<R>(&self, look: impl FnOnce(&Entry) -> R) -> Option<R> {
-        self.cache.map.get_with(&self.key as &dyn Keyed, look)
+        self.cache.map.get_with(&self.key, look)
     }
 
     /// Lets the place go, if it is still ours; what stands there stays.
     fn release(&self) {
         self.cache.hold(&self.key, |entry| {
-            if entry.lease == self.number {
-                entry.lease = 0;
+            if entry.lease() == self.number {
+                entry.set_lease(0);
             }
         });
         self.cache.exchange.tidy();
@@ -177,18 +177,21 @@ impl Held {
     /// The same, if nothing stands there. False: something does.
     fn release_empty(&self) -> bool {
         self.cache.hold(&self.key, |entry| {
-            let is_other = entry.lease != self.number;
-            if !is_other && entry.local.is_none() {
-                entry.lease = 0;
+            let is_other = entry.lease() != self.number;
+            if !is_other && entry.local().is_none() {
+                entry.set_lease(0);
             }
-            is_other || entry.local.is_none()
+            is_other || entry.local().is_none()
         })
     }
 
     /// Takes out what stands, and the lease with it.
     fn clear(&self, errands: &mut Errands) {
         loop {
-            let ours = self.look(|entry| (entry.lease == self.number).then(|| entry.local.clone()));
+            let ours = self.look(|entry| {
+                let local = || entry.slot(self.origin, true).map(SlotRef::to_slot);
+                (entry.lease() == self.number).then(local)
+            });
             let Some(local) = ours.flatten() else { return };
             let Some(slot) = local else {
                 errands.retired();
@@ -205,7 +208,7 @@ impl Held {
             let change = Change {
                 state: &slot.message,
                 origin: self.origin,
-                id: &self.key.id,
+                key: self.key.as_ref(),
                 is_clear: true,
                 expected: Some(&slot.message),
                 only: Only::Owned(self.number),
@@ -255,7 +258,7 @@ impl Cache {
     /// ```
     pub fn unowned(&self, types: impl Select) -> Vec<Message> {
         self.collect(types, |entry, all| {
-            if entry.lease == 0 {
+            if entry.lease() == 0 {
                 all.extend(entry.local().cloned());
             }
         })

@@ -12,11 +12,11 @@
 
 use super::CacheCore;
 use super::entry::Entry;
-use super::key::EntryKey;
 use super::write::{Change, Only, Outcome};
 use crate::dispatch::timer::{Alarm, Timed};
 use crate::error::CacheError;
 use crate::message::Origin;
+use crate::message::entry_key::EntryKey;
 use crate::sync::atomic::{AtomicU64, Ordering, fence};
 use crate::sync::{Arc, Weak};
 use crate::topic::errands::Errands;
@@ -65,6 +65,7 @@ fn in_range(field: &'static str, value: Option<u64>, allowed: RangeInclusive<u64
 }
 
 /// When a slot was written last, by the bus's monotonic clock. Changed under the shard's lock.
+#[derive(Default)]
 pub(crate) struct Stamp(AtomicU64);
 
 impl Stamp {
@@ -207,7 +208,7 @@ impl CacheCore {
         let change = Change {
             state: &slot.message,
             origin: old.origin,
-            id: &old.key.id,
+            key: old.key.as_ref(),
             is_clear: true,
             expected: Some(&slot.message),
             only: Only::UnwrittenSince(old.written),
@@ -237,7 +238,7 @@ impl Timed for CacheCore {
         let (due, mut earliest) = (RefCell::new(Vec::new()), None);
         let look = |key: &EntryKey, entry: &Entry| {
             for slot in entry.state_slots() {
-                let (written, origin) = (slot.written.get(), slot.message.origin());
+                let (written, origin) = (slot.written(), slot.message().origin());
                 match (written.saturating_add(ttl), origin) {
                     (end, Some(origin)) if end <= now => {
                         due.borrow_mut().push(Old { key: key.clone(), origin, written });

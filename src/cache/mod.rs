@@ -2,8 +2,8 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | [`key`] | what entries are found by |
 //! | [`entry`] | one entry, immutable, replaced whole |
+//! | [`hashing`] | how their keys are spread |
 //! | `rules` | the user's functions, and what surrounds their calls |
 //! | [`builder`] | everything said before there is a cache |
 //! | `write` | a message is kept |
@@ -29,11 +29,11 @@
 //! | who | step | under the shard's lock | foreign code |
 //! | --- | --- | --- | --- |
 //! | writer | id of the message; none, or no origin: nothing happens | | id |
-//! | | looks at the entry, makes the update (nobody listens: none), asks whether the states are equal | | equality, drops of dead values |
+//! | | collects the lists of the outputs; looks at the entry, if what follows depends on it; makes the update (nobody listens: none), asks whether the states are equal | | equality, drops of dead values |
 //! | | the slot is another one than the one looked at: again, if the answer depended on it | yes | |
-//! | | nobody listened, and now somebody does: again | yes | |
+//! | | the lists are others now: collected again. Nobody listened, and now somebody does: again | yes | |
 //! | | the same message stands there, or an equal one: done, nothing is told | yes | |
-//! | | swap; version = the shard's next number; `old` filled in; the lists of the outputs collected, the update pushed | yes | |
+//! | | swap; version = the shard's next number; `old` filled in; the update pushed into every mailbox of these lists | yes | |
 //! | | wake-ups, water marks, Serial and inline handlers, drops: by the walk, later | | all of these |
 //! | aggregate | every mailbox has the raw message: newest entry copied; computed since our version already: done | | |
 //! | | computed from the copy, compared with its aggregate | | aggregate, equality |
@@ -53,13 +53,13 @@
 //! *Progress*: a writer waits for other writers of its shard, each of which does bus code only: one push for each mailbox
 //! reached. It goes round again only because another writer got on. Readers wait for nobody.
 
-pub(crate) mod key;
-
 pub(crate) mod entry;
 
 mod rules;
 
 pub(crate) mod builder;
+
+pub(crate) mod hashing;
 
 mod aggregate;
 mod catch_up;
@@ -88,7 +88,8 @@ pub use pin::CachePin;
 pub use select::{AnyType, Select};
 pub use watch::{Changed, Watch};
 
-use crate::map::Map;
+use crate::map::{Map, Sought};
+use crate::message::entry_key::{EntryKey, KeyRef};
 use crate::message::kind::Kind;
 use crate::message::{Message, Origin};
 use crate::stats::CacheStats;
@@ -98,18 +99,12 @@ use crate::sync::{Arc, Mutex, Tally, Weak};
 use crate::topic::exchange::{CacheFigures, Exchange};
 use crate::topic::{Topic, TopicCore};
 use entry::Entry;
-use key::EntryKey;
+use hashing::Hashing;
 use limits::Lives;
 use reads::Reads;
 use rules::Rules;
 use std::collections::HashMap;
 use std::fmt;
-
-/// How keys are spread: against whoever chooses ids so that they meet. In models always the same way.
-#[cfg(not(bus_loom))]
-pub(crate) type Hashing = std::hash::RandomState;
-#[cfg(bus_loom)]
-pub(crate) type Hashing = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
 
 /// Parts that are locked by themselves.
 const SHARDS: usize = if cfg!(bus_loom) { 1 } else { 64 };
@@ -219,6 +214,13 @@ impl Drop for CacheCore {
     fn drop(&mut self) {
         let last = self.counted();
         self.label.leave(self.exchange.clock.coarse_monotonic_ns(), |sums| sums.add(&last));
+    }
+}
+
+impl Sought<EntryKey> for KeyRef<'_> {
+    #[inline]
+    fn is(&self, key: &EntryKey) -> bool {
+        KeyRef::is(self, key)
     }
 }
 

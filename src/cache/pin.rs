@@ -1,11 +1,12 @@
 //! Many reads under one guard, by reference.
 
+use super::CacheCore;
 use super::entry::Entry;
-use super::key::{EntryKey, Keyed};
+use super::hashing::Hashing;
 use super::reads::Seen;
 use super::select::Select;
-use super::{CacheCore, Hashing};
 use crate::map::Pinned;
+use crate::message::entry_key::EntryKey;
 use crate::message::{Message, MessageType, Origin};
 use std::fmt;
 
@@ -46,12 +47,14 @@ impl Drop for CachePin<'_> {
 }
 
 impl CachePin<'_> {
+    #[inline]
     fn entry<T>(&self, kind: &MessageType<T>, id: &str) -> Option<&Entry> {
         let key = self.core.key_of(kind.kind(), id)?;
-        self.map.get(&key as &dyn Keyed)
+        self.map.get(&key)
     }
 
     /// What this node says of that object. As [`Cache::get`](super::Cache::get).
+    #[inline]
     pub fn get<T>(&self, kind: &MessageType<T>, id: &str) -> Option<&Message> {
         self.note_read(self.entry(kind, id).and_then(Entry::local))
     }
@@ -99,7 +102,7 @@ impl CachePin<'_> {
 
     fn entries<S: Select>(&self, types: S) -> impl Iterator<Item = &Entry> + use<'_, S> {
         let wanted = types.wanted();
-        let found = self.map.iter().filter(move |(key, _)| self.core.selects(wanted, key.kind));
+        let found = self.map.iter().filter(move |(key, _)| self.core.selects(wanted, key.kind()));
         found.map(|(_, entry)| entry)
     }
 }

@@ -9,18 +9,17 @@
 
 use super::CacheCore;
 use super::entry::Entry;
-use super::key::EntryKey;
-use crate::map::{Hashed, Shard};
+use crate::map::Spot;
+use crate::message::entry_key::EntryKey;
 
 impl CacheCore {
     /// Puts `next` in its place, or takes it out if there is no reason for it to stay. `was_void`: there is an entry
     /// there, and reads find nothing in it.
     pub(super) fn put(
         &self,
-        shard: &mut Shard<'_, EntryKey, Entry>,
-        hash: Hashed,
-        kind: u32,
-        next: Entry,
+        spot: Spot<'_, '_, EntryKey, Entry>,
+        key: EntryKey,
+        mut next: Entry,
         was_void: bool,
     ) {
         let is_due = self.rules.has_aggregate() && next.computed() < next.version;
@@ -31,11 +30,16 @@ impl CacheCore {
             (true, false) => _ = self.counts.filled.add(1),
             _ => {}
         }
-        let key = EntryKey { kind, id: next.id.clone() };
+        next.trim(self.rules.has_aggregate());
         match stays {
-            true => _ = shard.insert(hash, key, next),
-            false => _ = shard.remove(hash, &key),
+            true => _ = spot.put(key, next),
+            false => _ = spot.take_out(),
         }
+    }
+
+    /// An entry with nothing in it, in a shard that gave that number last.
+    pub(super) fn empty_entry(&self, sequence: u64) -> Entry {
+        Entry::empty(sequence, self.rules.has_aggregate())
     }
 
     /// Changes who holds the place of `key`, where there need not be an entry. The entry that it replaces is retired: the
@@ -43,12 +47,12 @@ impl CacheCore {
     pub(super) fn hold<R>(&self, key: &EntryKey, change: impl FnOnce(&mut Entry) -> R) -> R {
         let hash = self.map.hash_of(key);
         let mut shard = self.map.lock_for(hash);
-        let current = shard.get(hash, key);
-        let was_void = current.is_some_and(Entry::is_void);
-        let fresh = || Entry::empty(key.id.clone(), shard.sequence());
-        let mut next = current.map_or_else(fresh, Entry::clone);
+        let spot = shard.spot(hash, key);
+        let was_void = spot.get().is_some_and(Entry::is_void);
+        let fresh = || self.empty_entry(spot.sequence());
+        let mut next = spot.get().map_or_else(fresh, Entry::clone);
         let result = change(&mut next);
-        self.put(&mut shard, hash, key.kind, next, was_void);
+        self.put(spot, key.clone(), next, was_void);
         result
     }
 }

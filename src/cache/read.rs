@@ -1,9 +1,9 @@
 //! Reads that give references of their own away.
 
-use super::entry::Entry;
-use super::key::{EntryKey, KeyRef, Keyed};
+use super::entry::{Entry, SlotRef};
 use super::select::Select;
 use super::{Cache, CacheCore, CachePin};
+use crate::message::entry_key::{EntryKey, KeyRef};
 use crate::message::kind::Kind;
 use crate::message::{Message, MessageType, Origin};
 use crate::sync::Arc;
@@ -12,19 +12,21 @@ use std::cell::RefCell;
 
 impl CacheCore {
     /// What to look for; `None`: the type is of another bus.
+    #[inline]
     pub(super) fn key_of<'a>(&self, kind: &Kind, id: &'a str) -> Option<KeyRef<'a>> {
-        self.knows(kind).then_some(KeyRef { kind: kind.id(), id })
+        self.knows(kind).then(|| KeyRef::new(kind.id(), id))
     }
 
+    #[inline]
     fn read<R>(&self, kind: &Kind, id: &str, read: impl FnOnce(&Entry) -> Option<R>) -> Option<R> {
         let key = self.key_of(kind, id)?;
-        self.note_read(self.map.get_with(&key as &dyn Keyed, read).flatten())
+        self.note_read(self.map.get_with(&key, read).flatten())
     }
 
     /// What `origin` says, none: the aggregate.
     pub(super) fn of_origin<'e>(&self, entry: &'e Entry, origin: Option<Origin>) -> Option<&'e Message> {
         match origin {
-            Some(origin) => entry.slot(origin, self.is_local(origin)).map(|slot| &slot.message),
+            Some(origin) => entry.slot(origin, self.is_local(origin)).map(SlotRef::message),
             None => entry.aggregate(),
         }
     }
@@ -99,7 +101,7 @@ impl Cache {
     ) -> Vec<Message> {
         let (wanted, mut all) = (types.wanted(), Vec::new());
         self.0.map.for_each(|key, entry| {
-            if self.0.selects(wanted, key.kind) {
+            if self.0.selects(wanted, key.kind()) {
                 take(entry, &mut all);
             }
         });
@@ -113,7 +115,7 @@ impl Cache {
     pub fn for_each(&self, types: impl Select, mut visit: impl FnMut(&Message)) {
         let (wanted, some) = (types.wanted(), RefCell::new(Vec::new()));
         let take = |key: &EntryKey, entry: &Entry| {
-            if let Some(local) = entry.local().filter(|_| self.0.selects(wanted, key.kind)) {
+            if let Some(local) = entry.local().filter(|_| self.0.selects(wanted, key.kind())) {
                 some.borrow_mut().push(local.clone());
             }
         };

@@ -17,11 +17,11 @@
 //! that the bus is over.
 
 use super::entry::Entry;
-use super::key::EntryKey;
 use super::{Cache, CacheCore};
 use crate::dispatch::fence::PanicPlace;
 use crate::error::{EntryError, WatchEnded};
 use crate::ids;
+use crate::message::entry_key::EntryKey;
 use crate::message::{Message, MessageType};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, Snapshot};
@@ -151,9 +151,10 @@ impl Cache {
 impl Watch {
     fn new(cache: Arc<CacheCore>, key: EntryKey, seen: Option<u64>) -> Self {
         let cell = cache.hold(&key, |entry| {
-            let cell = entry.watch.take().unwrap_or_else(|| WatchCell::of(entry));
+            let cell = entry.watch().cloned().unwrap_or_else(|| WatchCell::of(entry));
             cell.watchers.fetch_add(1, Ordering::Relaxed);
-            entry.watch.insert(cell).clone()
+            entry.set_watch(Some(cell.clone()));
+            cell
         });
         cache.exchange.tidy();
         let seen = seen.unwrap_or_else(|| cell.state.load().version);
@@ -177,7 +178,7 @@ impl Watch {
 
     /// The object's id.
     pub fn id(&self) -> &str {
-        &self.key.id
+        self.key.id()
     }
 
     /// Waits until the state is another one than when this last returned, or when the watch was made, and gives it;
@@ -229,7 +230,7 @@ impl Drop for Watch {
         self.cell.leave(self.number, None);
         self.cache.hold(&self.key, |entry| {
             if self.cell.watchers.fetch_sub(1, Ordering::Relaxed) == 1 {
-                entry.watch = None;
+                entry.set_watch(None);
             }
         });
         self.cache.exchange.tidy();
@@ -256,7 +257,7 @@ impl AtEnd for CacheCore {
     fn bus_is_over(&self) {
         for shard in 0..self.map.shards() {
             let cells: Vec<_> =
-                self.map.lock(shard).iter().filter_map(|(_, entry)| entry.watch.clone()).collect();
+                self.map.lock(shard).iter().filter_map(|(_, entry)| entry.watch().cloned()).collect();
             cells.iter().for_each(|cell| cell.wake(self));
         }
     }

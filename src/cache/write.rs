@@ -1,19 +1,19 @@
 //! A message is kept: the writer's side of the protocol in the folder's header.
 
-use super::entry::{Entry, Slot, Via};
-use super::key::{KeyRef, Keyed};
+use super::entry::{Entry, Slot, SlotRef, Via};
 use super::limits::Stamp;
 use super::watch::News;
 use super::{CacheCore, same};
 use crate::map::Hashed;
+use crate::message::entry_key::KeyRef;
 use crate::message::kind::Kind;
 use crate::message::{CacheUpdate, Message, Origin};
 use crate::sync::Arc;
 use crate::topic::TopicCore;
+use crate::topic::audience::Audience;
 use crate::topic::catch_up::Place;
 use crate::topic::errands::Errands;
 use crate::topic::tap::Store;
-use crate::topic::walk::Walk;
 
 /// What is to become of one slot.
 #[derive(Clone, Copy)]
@@ -22,7 +22,7 @@ pub(crate) struct Change<'a> {
     pub(crate) state: &'a Message,
     /// Its origin.
     pub(crate) origin: Origin,
-    pub(crate) id: &'a str,
+    pub(crate) key: KeyRef<'a>,
     pub(crate) is_clear: bool,
     /// What must stand there for it; `None`: whatever does.
     pub(crate) expected: Option<&'a Message>,
@@ -40,11 +40,11 @@ pub(crate) enum Only {
 }
 
 impl Only {
-    fn holds(self, entry: Option<&Entry>, slot: Option<&Slot>) -> bool {
+    fn holds(self, entry: Option<&Entry>, slot: Option<SlotRef<'_>>) -> bool {
         match self {
             Self::Always => true,
-            Self::Owned(lease) => entry.is_some_and(|entry| entry.lease == lease),
-            Self::UnwrittenSince(time) => slot.is_some_and(|slot| slot.written.get() <= time),
+            Self::Owned(lease) => entry.is_some_and(|entry| entry.lease() == lease),
+            Self::UnwrittenSince(time) => slot.is_some_and(|slot| slot.written() <= time),
         }
     }
 }
@@ -62,12 +62,23 @@ pub(crate) enum Outcome {
 /// A slot as the writer saw it before it locked.
 #[derive(Default)]
 struct Seen {
-    id: Option<Arc<str>>,
     old: Option<Message>,
     /// The state is equal to the one seen, so that it is left out.
     is_equal: bool,
     /// The entry's, if there is one.
     version: Option<u64>,
+}
+
+/// What was found out before the lock is taken.
+struct Attempt<'a> {
+    change: &'a Change<'a>,
+    hash: Hashed,
+    outputs: &'a [&'a Arc<TopicCore>],
+    audience: Audience<'a>,
+    seen: Seen,
+    /// What is to be told, if anybody listens.
+    update: Option<Message>,
+    time: u64,
 }
 
 /// What came of one attempt under the lock.
@@ -86,10 +97,6 @@ enum Step {
 impl<'a> Change<'a> {
     fn kind(&self) -> &'a Kind {
         self.state.kind()
-    }
-
-    fn key(&self) -> KeyRef<'a> {
-        KeyRef { kind: self.state.type_id(), id: self.id }
     }
 
     /// What is to stand there; `None`: nothing.
@@ -124,7 +131,7 @@ impl Store for CacheCore {
         let change = Change {
             state,
             origin,
-            id: &id,
+            key: KeyRef::new(state.type_id(), &id),
             is_clear: cleared.is_some(),
             expected: None,
             only: Only::Always,
@@ -136,15 +143,16 @@ impl Store for CacheCore {
 impl CacheCore {
     /// Brings `change` about and announces it to `outputs`, and to who listens to the cache as a whole. The caller holds
     /// no lock, and sees to the errands.
-    pub(crate) fn write(
-        &self,
-        change: &Change<'_>,
-        outputs: &[&Arc<TopicCore>],
+    pub(crate) fn write<'a>(
+        &'a self,
+        change: &'a Change<'a>,
+        outputs: &'a [&'a Arc<TopicCore>],
         errands: &mut Errands,
     ) -> Outcome {
+        let hash = self.map.hash_of(&change.key);
         loop {
-            let heard = self.is_heard(outputs);
-            let mut seen = match heard || change.is_clear || self.rules.suppresses(change.kind()) {
+            let audience = self.audience(outputs);
+            let seen = match self.depends_on_old(change) {
                 true => self.look(change),
                 false => Seen::default(),
             };
@@ -158,24 +166,25 @@ impl CacheCore {
                 }
                 return Outcome::Unchanged;
             }
-            let mut update = heard.then(|| self.update(change, &mut seen));
+            let update = self.is_heard_by(&audience).then(|| self.update(change, &seen));
             let time = self.stamp();
-            let step = self.swap(change, &seen, time, &mut update, outputs, errands);
+            let mut attempt = Attempt { change, hash, outputs, audience, seen, update, time };
+            let step = self.swap(&mut attempt, errands);
             let (outcome, version) = match step {
                 Step::Again => continue,
                 Step::Swapped { version, news, is_new } => {
                     errands.retired();
                     self.pass_on(news, errands);
-                    self.bound(|| change.key().to_owned(), time, is_new, errands);
+                    self.bound(|| change.key.to_owned(), time, is_new, errands);
                     (Outcome::Changed, Some(version))
                 }
                 Step::Left(version) => {
                     // Its time begins anew: the alarm's work may have met it when it was up, and leave it standing.
-                    self.bound(|| change.key().to_owned(), time, false, errands);
+                    self.bound(|| change.key.to_owned(), time, false, errands);
                     (Outcome::Unchanged, version)
                 }
             };
-            self.count(outcome, &seen);
+            self.count(outcome, &attempt.seen);
             if let Some(version) = version {
                 self.follow(change, version, outputs, errands);
             }
@@ -183,15 +192,13 @@ impl CacheCore {
         }
     }
 
-    /// Whether anybody would get an update.
-    pub(super) fn is_heard(&self, outputs: &[&Arc<TopicCore>]) -> bool {
-        let updates = self.exchange.cached.updates.kind();
-        self.roots(outputs).any(|topic| Walk::from(topic).wants(updates))
+    /// Who would get an update now.
+    pub(super) fn audience<'t>(&'t self, outputs: &'t [&'t Arc<TopicCore>]) -> Audience<'t> {
+        Audience::of(self.roots(outputs))
     }
 
-    /// The same under a shard's lock, by which those who begin to listen order themselves.
-    pub(super) fn is_heard_now(&self, outputs: &[&Arc<TopicCore>], errands: &mut Errands) -> bool {
-        errands.would_reach(self.roots(outputs), self.exchange.cached.updates.kind())
+    pub(super) fn is_heard_by(&self, audience: &Audience<'_>) -> bool {
+        audience.wants(self.exchange.cached.updates.kind())
     }
 
     /// Where updates go.
@@ -204,9 +211,9 @@ impl CacheCore {
 
     fn look(&self, change: &Change<'_>) -> Seen {
         let is_local = self.is_local(change.origin);
-        let seen = self.map.get_with(&change.key() as &dyn Keyed, |entry| {
-            let old = entry.slot(change.origin, is_local).map(|slot| slot.message.clone());
-            Seen { id: Some(entry.id.clone()), old, is_equal: false, version: Some(entry.version) }
+        let seen = self.map.get_with(&change.key, |entry| {
+            let old = entry.slot(change.origin, is_local).map(|slot| slot.message().clone());
+            Seen { old, version: Some(entry.version), ..Seen::default() }
         });
         let mut seen = seen.unwrap_or_default();
         if let (Some(old), Some(new)) = (&seen.old, change.next()) {
@@ -215,72 +222,65 @@ impl CacheCore {
         seen
     }
 
-    fn update(&self, change: &Change<'_>, seen: &mut Seen) -> Message {
-        let id = seen.id.get_or_insert_with(|| change.id.into()).clone();
-        CacheUpdate::new(self.number, id, seen.old.clone(), change.next().cloned())
+    fn update(&self, change: &Change<'_>, seen: &Seen) -> Message {
+        CacheUpdate::new(self.number, change.key.to_owned(), seen.old.clone(), change.next().cloned())
             .into_message(&self.exchange.cached.updates)
     }
 
     /// The part under the shard's lock: bus code only. What it replaces is dropped later, by others.
-    fn swap(
-        &self,
-        change: &Change<'_>,
-        seen: &Seen,
-        time: u64,
-        update: &mut Option<Message>,
-        outputs: &[&Arc<TopicCore>],
-        errands: &mut Errands,
-    ) -> Step {
+    fn swap<'a>(&'a self, attempt: &mut Attempt<'a>, errands: &mut Errands) -> Step {
+        let Attempt { change, hash, outputs, audience, seen, update, time } = attempt;
         let is_local = self.is_local(change.origin);
         let slot =
-            |new: &Message| Slot { message: new.clone(), via: Via::of(outputs), written: Stamp::new(time) };
+            |new: &Message| Slot { message: new.clone(), via: Via::of(outputs), written: Stamp::new(*time) };
         let slot = change.next().map(slot);
-        let key = change.key();
-        let hash = self.map.hash_of(&key as &dyn Keyed);
-        let mut shard = self.map.lock_for(hash);
-        let current = shard.get(hash, &key as &dyn Keyed);
+        let mut shard = self.map.lock_for(*hash);
+        let mut spot = shard.spot(*hash, &change.key);
+        let current = spot.get();
         let stands = current.and_then(|entry| entry.slot(change.origin, is_local));
-        let old = stands.map(|slot| &slot.message);
+        let old = stands.map(SlotRef::message);
         if !change.only.holds(current, stands) {
             return Step::Left(None);
         }
         let left_as_it_is = || {
-            stands.inspect(|slot| slot.written.set(time));
+            stands.inspect(|slot| slot.set_written(*time));
             Step::Left(current.map(|entry| entry.version))
         };
         if same(old, change.next()) {
             return left_as_it_is();
         }
-        let has_moved = !same(old, seen.old.as_ref());
-        if has_moved && self.depends_on_old(change) {
+        let depends = self.depends_on_old(change);
+        if depends && !same(old, seen.old.as_ref()) {
             return Step::Again;
         }
         if seen.is_equal {
             return left_as_it_is();
         }
-        match update {
-            None if self.is_heard_now(outputs, errands) => return Step::Again,
-            Some(update) if has_moved => self.correct(update, old.cloned(), errands),
-            _ => {}
+        audience.renew(self.roots(outputs), errands);
+        if update.is_none() && self.is_heard_by(audience) {
+            return Step::Again;
+        }
+        if let Some(update) = update.as_mut().filter(|_| !depends) {
+            self.exchange.cached.fill_in(update, old.cloned());
         }
         let was_void = current.is_some_and(Entry::is_void);
         let is_new = slot.is_some() && current.is_none_or(Entry::is_void);
         let (came, went) = (old.is_none(), slot.is_none());
-        let id = || seen.id.clone().unwrap_or_else(|| change.id.into());
-        let fresh = || Entry::empty(id(), shard.sequence());
-        let mut next = current.map_or_else(fresh, Entry::clone);
-        next.version = shard.next_sequence();
-        shard.note(came, went);
+        let fresh = || self.empty_entry(spot.sequence());
+        let mut next = current.map_or_else(fresh, |entry| entry.without_slot(is_local));
         next.set_slot(change.origin, is_local, slot);
+        next.version = spot.next_sequence();
+        spot.note(came, went);
         if matches!(change.only, Only::Owned(_)) {
-            next.lease = 0;
+            next.set_lease(0);
         }
         let version = next.version;
-        let cell = next.watch.clone().filter(|_| is_local);
-        self.put(&mut shard, hash, key.kind, next, was_void);
+        let cell = next.watch().cloned().filter(|_| is_local);
+        let key = spot.key().cloned().unwrap_or_else(|| change.key.to_owned());
+        self.put(spot, key, next, was_void);
         let news = cell.map(|cell| cell.store(change.next().cloned(), version));
         if let Some(update) = update.take() {
-            self.tell(update, hash, outputs, errands);
+            self.tell(update, *hash, audience, outputs, errands);
         }
         Step::Swapped { version, news, is_new }
     }
@@ -296,23 +296,17 @@ impl CacheCore {
         change.is_clear || change.expected.is_some() || self.rules.suppresses(change.kind())
     }
 
-    /// Another writer came first: its message is the old one.
-    fn correct(&self, update: &mut Message, old: Option<Message>, errands: &mut Errands) {
-        if let Some(believed) = self.exchange.cached.fill_in(update, old) {
-            errands.bury(believed);
-        }
-    }
-
     /// Pushes an update of an entry. The caller has the lock of its shard.
     pub(super) fn tell(
         &self,
         update: Message,
         entry: Hashed,
+        audience: &mut Audience<'_>,
         outputs: &[&Arc<TopicCore>],
         errands: &mut Errands,
     ) {
         let place = Place { cache: self.number, shard: self.map.shard_of(entry) };
-        errands.announce_update(self.roots(outputs), update, place);
+        errands.announce_update(audience, self.roots(outputs), update, place);
     }
 
     fn count(&self, outcome: Outcome, seen: &Seen) {

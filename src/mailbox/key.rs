@@ -1,6 +1,7 @@
 //! What messages are told apart by where only the latest of a kind matters.
 
 use crate::dispatch::fence::caught;
+use crate::message::entry_key::EntryKey;
 use crate::message::{CacheUpdate, Message, Origin};
 use crate::sync::Arc;
 use std::fmt;
@@ -26,14 +27,13 @@ enum Repr {
     Number(u64),
     Text(Arc<str>),
     Pair(Arc<(Key, Key)>),
-    Entry { cache: u64, kind: u32, origin: Option<Origin>, id: Arc<str> },
+    Entry { cache: u64, origin: Option<Origin>, key: EntryKey },
 }
 
 impl Key {
     /// That of an update's entry: its cache, type, id and origin. Allocates nothing.
     pub(crate) fn of_update(update: &CacheUpdate) -> Self {
-        let (kind, origin, id) = (update.type_id(), update.origin(), update.shared_id().clone());
-        Self(Repr::Entry { cache: update.cache(), kind, origin, id })
+        Self(Repr::Entry { cache: update.cache(), origin: update.origin(), key: update.key().clone() })
     }
 
     pub(super) fn is_entry(&self) -> bool {
@@ -77,7 +77,7 @@ impl fmt::Debug for Key {
             Repr::Number(number) => number.fmt(f),
             Repr::Text(text) => text.fmt(f),
             Repr::Pair(pair) => pair.fmt(f),
-            Repr::Entry { cache, kind, origin, id } => (cache, kind, id, origin).fmt(f),
+            Repr::Entry { cache, origin, key } => (cache, key.kind(), key.id(), origin).fmt(f),
         }
     }
 }

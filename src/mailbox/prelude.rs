@@ -18,11 +18,12 @@ use super::entry::Entry;
 use super::losses::Loss;
 use super::{Consumer, Mailbox};
 use crate::dispatch::frames;
+use crate::message::entry_key::EntryKey;
 use crate::message::update::CacheUpdate;
 use crate::message::{Message, MessageType, SubscriptionChange};
 use crate::queue::{Items, Taken};
+use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Arc, UnsafeCell};
 use std::vec;
 
 /// `left` before the list is placed.
@@ -34,7 +35,7 @@ pub(crate) enum Standing {
     /// A message as it is.
     Message(Message),
     /// The state of an entry: told as an update from nothing.
-    Entry { id: Arc<str>, state: Message },
+    Entry { key: EntryKey, state: Message },
 }
 
 impl Standing {
@@ -265,8 +266,8 @@ impl Mailbox {
     /// The message of an item. Making one may drop values that came home: foreign code.
     pub(super) fn make(&self, standing: Standing) -> Message {
         match (standing, &self.prelude) {
-            (Standing::Entry { id, state }, Some(prelude)) => {
-                let update = CacheUpdate::of_snapshot(prelude.cache, id, state);
+            (Standing::Entry { key, state }, Some(prelude)) => {
+                let update = CacheUpdate::of_snapshot(prelude.cache, key, state);
                 frames::enter(self.profile.bus, self.profile.id, || update.into_message(&prelude.updates))
             }
             (standing, _) => standing.into_state(),

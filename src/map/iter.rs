@@ -3,7 +3,6 @@
 use super::shard::Core;
 use super::table::{Node, Steps};
 use super::{Map, Pinned};
-use std::hash::{BuildHasher, Hash};
 
 /// Entries read under one guard by `for_each`.
 const PER_PIN: usize = if cfg!(bus_loom) { 1 } else { 256 };
@@ -46,9 +45,8 @@ impl<'p, K, V> Iterator for Iter<'p, K, V> {
 
 impl<K, V, S> Map<K, V, S>
 where
-    K: Eq + Hash + Send + Sync + 'static,
+    K: Send + Sync + 'static,
     V: Send + Sync + 'static,
-    S: BuildHasher,
 {
     /// Calls `look` with every entry, as `Pinned::iter` would meet them, but is pinned for a few hundred of them at a
     /// time only.

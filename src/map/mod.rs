@@ -6,8 +6,8 @@
 //!
 //! A map has shards, chosen by a hash's lowest bits. A shard has one table, replaced whole when it is too full or almost
 //! empty, and a lock for its writers. A table is a row of slots; a slot is a hash and a pointer to a node, which is a key
-//! and a value that never change. An entry stands in the first free slot from its home on, which a hash's highest bits
-//! choose.
+//! and a value that never change. Four slots are a group, and one cache line. An entry stands in the first free slot from
+//! the beginning of its home on, a group that a hash's highest bits choose.
 //!
 //! *Why open addressing.* A rebuild copies pointers and leaves the nodes alone, so that who reads in the old table is not
 //! disturbed; chains run through the nodes. The hash in the slot tells other keys apart without a look at their nodes: a
@@ -19,13 +19,14 @@
 //!
 //! | who | step |
 //! | --- | --- |
-//! | reader | pins; loads the table (Acquire); from the home on: hash free: not there; the same hash: loads the node (Acquire), compares keys; other hash, no node, other key: next slot |
+//! | reader | pins; loads the table (Acquire); from the home on: the slots of a group with the same hash: loads the node (Acquire), compares keys; none of them: a slot of the group is free: not there; next group |
 //! | writer, key is there | under the lock: stores the new node, or none, into the same slot (Release); the old node goes to the shard's limbo |
 //! | writer, key is not there | under the lock: the first slot that a removed key of the same hash left, or the first free one: node (Release), then hash |
 //! | writer, three quarters of the slots used | under the lock: a new table of the same nodes, with room for as many again; publishes it (Release); the old one goes to limbo and shows for ever what stood now |
 //! | writer, a sixteenth of the slots filled | the same, smaller |
 //! | writer with 32 in limbo | after unlocking: limbo becomes a parcel of the domain; the collector gets a flag of it to set when all are gone who were pinned, and is made to look ([`domain`]) |
 //! | sweep | takes the limbo of all shards, makes the collector look, drops the parcels whose flags are set |
+//! | writer, in passing | holds nothing any more: drops the oldest parcels whose flags are set, two at most |
 //! | iteration | walks each shard's table; what stands behind the end of the row belongs to its beginning, and is met last |
 //!
 //! So one retirement passes through limbo, parcel, flag, drop; the collector itself never has anything of the user's.
@@ -44,8 +45,8 @@
 //!
 //! A key's `Hash` runs under no lock, before everything else. Its `Eq` runs under the shard's lock in writers, and pinned in
 //! readers, and only on keys of equal hashes: it has to be plain data, as the cache's keys are. A value's `Clone` runs pinned,
-//! under no lock. Drops of keys and values run in [`Domain::sweep`], in the drop of a map or of the last handle of its domain, and nowhere
-//! else; a panic in one goes to that caller, once the rest of its parcel is dropped.
+//! under no lock. Drops of keys and values run in [`Domain::sweep`] and [`Domain::drop_some`], in the drop of a map or of the last handle
+//! of its domain, and nowhere else; a panic in one goes to that caller, once the rest of its parcel is dropped.
 //!
 //! # Progress
 //!
@@ -78,17 +79,41 @@ mod tests;
 
 pub(crate) use domain::{Domain, Guard};
 pub(crate) use iter::Iter;
-pub(crate) use shard::Shard;
+pub(crate) use shard::{Shard, Spot};
 pub(crate) use table::Hashed;
 
 use crate::sync::{Arc, Weak};
 use shard::Core;
 use std::borrow::Borrow;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 use std::ptr;
 
+/// A key as somebody has it who looks for it.
+pub(crate) trait Sought<K> {
+    /// Whether `key` is the one. Equal ones hash alike.
+    fn is(&self, key: &K) -> bool;
+}
+
+impl<K: Borrow<Q>, Q: Eq + ?Sized> Sought<K> for Q {
+    #[inline]
+    fn is(&self, key: &K) -> bool {
+        key.borrow() == self
+    }
+}
+
+/// How keys are spread over all 64 bits: shards are chosen by the lowest ones, places by the highest.
+pub(crate) trait Spreads<Q: ?Sized> {
+    fn hash(&self, key: &Q) -> u64;
+}
+
+impl<S: BuildHasher, Q: Hash + ?Sized> Spreads<Q> for S {
+    fn hash(&self, key: &Q) -> u64 {
+        self.hash_one(key)
+    }
+}
+
 /// A concurrent hash map: readers neither lock nor write, writers lock one shard.
-pub(crate) struct Map<K, V, S = RandomState>
+pub(crate) struct Map<K, V, S = std::hash::RandomState>
 where
     K: Send + Sync + 'static,
     V: Send + Sync + 'static,
@@ -100,12 +125,10 @@ where
 
 impl<K, V, S> Map<K, V, S>
 where
-    K: Eq + Hash + Send + Sync + 'static,
+    K: Send + Sync + 'static,
     V: Send + Sync + 'static,
-    S: BuildHasher,
 {
-    /// A map of so many shards, rounded up to a power of two. The hasher has to spread keys over all 64 bits: shards
-    /// are chosen by the lowest ones, places by the highest.
+    /// A map of so many shards, rounded up to a power of two.
     pub(crate) fn with_shards(domain: Arc<Domain>, shards: usize, hasher: S) -> Self {
         let core = Arc::new(Core::new(&domain, shards.next_power_of_two()));
         let seen: Weak<Core<K, V>> = Arc::downgrade(&core);
@@ -117,10 +140,10 @@ where
     #[inline]
     pub(crate) fn hash_of<Q>(&self, key: &Q) -> Hashed
     where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
+        S: Spreads<Q>,
+        Q: Sought<K> + ?Sized,
     {
-        Hashed::new(self.hasher.hash_one(key))
+        Hashed::new(self.hasher.hash(key))
     }
 
     pub(crate) fn shards(&self) -> usize {
@@ -150,8 +173,8 @@ where
     /// What `look` makes of the value. It runs pinned.
     pub(crate) fn get_with<Q, R>(&self, key: &Q, look: impl FnOnce(&V) -> R) -> Option<R>
     where
-        K: Borrow<Q>,
-        Q: Eq + Hash + ?Sized,
+        S: Spreads<Q>,
+        Q: Sought<K> + ?Sized,
     {
         self.pin().get(key).map(look)
     }
@@ -173,7 +196,7 @@ where
 }
 
 /// A map that this thread reads: what it finds stays while this lives, even if it is replaced or removed meanwhile.
-pub(crate) struct Pinned<'m, K, V, S = RandomState>
+pub(crate) struct Pinned<'m, K, V, S = std::hash::RandomState>
 where
     K: Send + Sync + 'static,
     V: Send + Sync + 'static,
@@ -184,15 +207,14 @@ where
 
 impl<K, V, S> Pinned<'_, K, V, S>
 where
-    K: Eq + Hash + Send + Sync + 'static,
+    K: Send + Sync + 'static,
     V: Send + Sync + 'static,
-    S: BuildHasher,
 {
     #[inline]
     pub(crate) fn get<Q>(&self, key: &Q) -> Option<&V>
     where
-        K: Borrow<Q>,
-        Q: Eq + Hash + ?Sized,
+        S: Spreads<Q>,
+        Q: Sought<K> + ?Sized,
     {
         self.get_key_value(key).map(|(_, value)| value)
     }
@@ -200,8 +222,8 @@ where
     #[inline]
     pub(crate) fn get_key_value<Q>(&self, key: &Q) -> Option<(&K, &V)>
     where
-        K: Borrow<Q>,
-        Q: Eq + Hash + ?Sized,
+        S: Spreads<Q>,
+        Q: Sought<K> + ?Sized,
     {
         let hash = self.map.hash_of(key);
         // SAFETY: the reference lives no longer than the borrow of `self`, which is pinned.
@@ -211,11 +233,11 @@ where
 
     /// What stands in a shard that is locked, to be looked at also when it is not any more. Cost: no look at an entry, but
     /// at each slot of the shard's table.
-    pub(crate) fn values_of(&self, shard: &Shard<'_, K, V>) -> Vec<&V> {
+    pub(crate) fn entries_of(&self, shard: &Shard<'_, K, V>) -> Vec<(&K, &V)> {
         assert!(shard.is_of(&self.map.core), "a shard of another map");
-        let found = shard.iter().map(|(_, value)| ptr::from_ref(value));
+        let found = shard.iter().map(|(key, value)| (ptr::from_ref(key), ptr::from_ref(value)));
         // SAFETY: they stand there now, and this thread is pinned: they stay for as long as `self` is borrowed.
-        found.map(|value| unsafe { &*value }).collect()
+        found.map(|(key, value)| unsafe { (&*key, &*value) }).collect()
     }
 
     /// All entries.

@@ -1,10 +1,10 @@
 //! The writers' side: one shard under its lock.
 
+use super::Sought;
 use super::domain::{Count, Domain, Limbo, Load};
 use super::table::{FEWEST, Hashed, Node, Owned, Place, Steps, Table};
 use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::*};
 use crate::sync::{Arc, CachePadded, Mutex, MutexGuard};
-use std::borrow::Borrow;
 use std::ptr;
 
 /// A writer that leaves this much behind hands it over.
@@ -201,51 +201,39 @@ where
         Self { core, at, writer, due: Due { domain, load: None } }
     }
 
+    #[cfg(all(any(test, fuzzing), not(bus_loom)))]
     pub(crate) fn get<Q>(&self, hash: Hashed, key: &Q) -> Option<&V>
     where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
+        Q: Sought<K> + ?Sized,
     {
         self.table()?.get(hash, key).map(|node| &node.value)
     }
 
+    /// Where the key is, or would be: looked up once for whatever is done there.
+    pub(crate) fn spot<Q>(&mut self, hash: Hashed, key: &Q) -> Spot<'_, 'm, K, V>
+    where
+        Q: Sought<K> + ?Sized,
+    {
+        let place = self.table().map_or(Place::Nowhere, |table| table.place(hash, key));
+        Spot { shard: self, hash, place }
+    }
+
     /// Adds the entry, or replaces the one of the same key, key included. Says whether it replaced one.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn insert(&mut self, hash: Hashed, key: K, value: V) -> bool
     where
         K: Eq,
     {
-        let place = self.table().map(|table| table.place(hash, &key));
-        let node = Owned::new(Node { key, value });
-        match place {
-            Some(Place::Found(at)) => {
-                self.replace(at, Some(node));
-                return true;
-            }
-            Some(Place::Vacant(at)) if self.has_room(at) => self.fill(at, hash, node),
-            _ => {
-                self.rebuild(self.len() + 1);
-                let at = self.table().map_or(0, |table| table.vacant(hash));
-                self.fill(at, hash, node);
-            }
-        }
-        false
+        self.spot(hash, &key).put(key, value)
     }
 
     /// Removes the entry. Says whether there was one.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn remove<Q>(&mut self, hash: Hashed, key: &Q) -> bool
     where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
+        Q: Sought<K> + ?Sized,
     {
-        let Some(table) = self.table() else { return false };
-        let Place::Found(at) = table.place(hash, key) else { return false };
-        let is_almost_empty = self.len() - 1 < table.size() / ALMOST_EMPTY;
-        self.replace(at, None);
-        self.set_len(self.len() - 1);
-        if is_almost_empty {
-            self.rebuild(self.len());
-        }
-        true
+        self.spot(hash, key).take_out()
     }
 
     pub(super) fn is_of(&self, core: &Core<K, V>) -> bool {
@@ -328,5 +316,86 @@ where
         let old = self.core.publish(self.at, Some(Owned::new(new)));
         self.writer.used = self.len();
         old.into_iter().for_each(|table| self.writer.retire(Retired::Table { _table: table }));
+    }
+}
+
+/// The place of one key in a shard that is locked, to be looked at and then to be written.
+pub(crate) struct Spot<'s, 'm, K, V>
+where
+    K: Send + 'static,
+    V: Send + 'static,
+{
+    shard: &'s mut Shard<'m, K, V>,
+    hash: Hashed,
+    place: Place,
+}
+
+impl<K, V> Spot<'_, '_, K, V>
+where
+    K: Send + 'static,
+    V: Send + 'static,
+{
+    fn node(&self) -> Option<&Node<K, V>> {
+        match self.place {
+            Place::Found(at) => self.shard.table()?.node_at(at),
+            Place::Vacant(_) | Place::Nowhere => None,
+        }
+    }
+
+    /// The value that stands there.
+    pub(crate) fn get(&self) -> Option<&V> {
+        self.node().map(|node| &node.value)
+    }
+
+    /// The key that stands there.
+    pub(crate) fn key(&self) -> Option<&K> {
+        self.node().map(|node| &node.key)
+    }
+
+    /// The number of the shard that was given last.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.shard.sequence()
+    }
+
+    /// The next number of the shard.
+    pub(crate) fn next_sequence(&mut self) -> u64 {
+        self.shard.next_sequence()
+    }
+
+    /// Notes that something came that was not there, or that something went.
+    pub(crate) fn note(&mut self, came: bool, went: bool) {
+        self.shard.note(came, went);
+    }
+
+    /// Puts an entry of that key here, or in the place of the one that stands here, key included. Says whether one did.
+    pub(crate) fn put(self, key: K, value: V) -> bool {
+        let Self { shard, hash, place } = self;
+        let node = Owned::new(Node { key, value });
+        match place {
+            Place::Found(at) => {
+                shard.replace(at, Some(node));
+                return true;
+            }
+            Place::Vacant(at) if shard.has_room(at) => shard.fill(at, hash, node),
+            _ => {
+                shard.rebuild(shard.len() + 1);
+                let at = shard.table().map_or(0, |table| table.vacant(hash));
+                shard.fill(at, hash, node);
+            }
+        }
+        false
+    }
+
+    /// Removes the entry. Says whether there was one.
+    pub(crate) fn take_out(self) -> bool {
+        let (shard, Place::Found(at)) = (self.shard, self.place) else { return false };
+        let Some(size) = shard.table().map(Table::size) else { return false };
+        let is_almost_empty = shard.len() - 1 < size / ALMOST_EMPTY;
+        shard.replace(at, None);
+        shard.set_len(shard.len() - 1);
+        if is_almost_empty {
+            shard.rebuild(shard.len());
+        }
+        true
     }
 }

@@ -1,8 +1,7 @@
 //! What tests like to have: one call, one lock.
 
-use super::{Domain, Map};
+use super::{Domain, Map, Sought};
 use crate::sync::Arc;
-use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash, RandomState};
 
 impl<K, V> Map<K, V>
@@ -23,8 +22,7 @@ where
 {
     pub(crate) fn get<Q>(&self, key: &Q) -> Option<V>
     where
-        K: Borrow<Q>,
-        Q: Eq + Hash + ?Sized,
+        Q: Sought<K> + Hash + ?Sized,
     {
         self.get_with(key, V::clone)
     }
@@ -41,8 +39,7 @@ where
     /// Gives back the value.
     pub(crate) fn remove<Q>(&self, key: &Q) -> Option<V>
     where
-        K: Borrow<Q>,
-        Q: Eq + Hash + ?Sized,
+        Q: Sought<K> + Hash + ?Sized,
     {
         let hash = self.hash_of(key);
         let mut shard = self.lock_for(hash);

@@ -1,14 +1,18 @@
-//! One shard's table: slots of a hash and a pointer to an immutable node, probed in a row.
+//! One shard's table: slots of a hash and a pointer to an immutable node, probed in a row, a cache line of them at once.
 
+use super::Sought;
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering::*};
-use std::borrow::Borrow;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
 /// Slots of the smallest table.
 pub(super) const FEWEST: usize = if cfg!(bus_loom) { 2 } else { 8 };
+
+/// Slots of one cache line. Homes are the first slots of groups, and a search compares the hashes of a group without a
+/// branch for each: where in its group a key stands cannot be predicted.
+const GROUP: usize = if cfg!(bus_loom) { 1 } else { 4 };
 
 /// This part of the slots is never used. A model's table is soon full.
 const KEPT_FREE: usize = if cfg!(bus_loom) { 2 } else { 4 };
@@ -109,17 +113,37 @@ impl<K, V> Slot<K, V> {
     }
 }
 
+#[cfg_attr(not(bus_loom), repr(align(64)))]
+struct Group<K, V>([Slot<K, V>; GROUP]);
+
+const _: () = assert!(cfg!(bus_loom) || size_of::<Group<(), ()>>() == 64);
+
+impl<K, V> Group<K, V> {
+    fn new() -> Self {
+        Self(std::array::from_fn(|_| Slot::new()))
+    }
+
+    /// Which of its slots have that hash: one bit for each.
+    #[inline]
+    fn having(&self, hash: u64) -> u32 {
+        let slots = self.0.iter().enumerate();
+        slots.fold(0, |found, (at, slot)| found | u32::from(slot.hash() == hash) << at)
+    }
+}
+
 /// Where a key is, or would be.
 pub(super) enum Place {
     Found(usize),
     /// A slot that was never used, or was used by a key of the same hash.
     Vacant(usize),
+    /// There is no table yet.
+    Nowhere,
 }
 
 pub(super) struct Table<K, V> {
     /// What to shift a hash by to get its home.
     shift: u32,
-    slots: Box<[Slot<K, V>]>,
+    groups: Box<[Group<K, V>]>,
     /// Nothing, through which models see that a table goes after the last look at it.
     stands: UnsafeCell<()>,
 }
@@ -136,13 +160,13 @@ impl<K, V> Table<K, V> {
         debug_assert!(size.is_power_of_two() && size >= FEWEST);
         Self {
             shift: u64::BITS - size.trailing_zeros(),
-            slots: (0..size).map(|_| Slot::new()).collect(),
+            groups: (0..size / GROUP).map(|_| Group::new()).collect(),
             stands: UnsafeCell::new(()),
         }
     }
 
     pub(super) fn size(&self) -> usize {
-        self.slots.len()
+        self.groups.len() * GROUP
     }
 
     /// So many slots may be used: at one that is left free every search ends.
@@ -150,43 +174,49 @@ impl<K, V> Table<K, V> {
         self.size() - self.size() / KEPT_FREE
     }
 
+    /// The first slot of the group in which a search begins.
     #[inline]
     fn home(&self, hash: u64) -> usize {
-        (hash >> self.shift) as usize
+        (hash >> self.shift) as usize & !(GROUP - 1)
+    }
+
+    #[inline]
+    fn group(&self, at: usize) -> &Group<K, V> {
+        self.stands.with(|_| ());
+        &self.groups[at / GROUP & (self.groups.len() - 1)]
     }
 
     #[inline]
     fn slot(&self, at: usize) -> &Slot<K, V> {
-        self.stands.with(|_| ());
-        &self.slots[at & (self.slots.len() - 1)]
+        &self.group(at).0[at % GROUP]
     }
 
     #[inline]
     pub(super) fn get<Q>(&self, Hashed(hash): Hashed, key: &Q) -> Option<&Node<K, V>>
     where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
+        Q: Sought<K> + ?Sized,
     {
         let mut at = self.home(hash);
         loop {
-            let slot = self.slot(at);
-            match slot.hash() {
-                FREE => return None,
-                its if its == hash => match slot.node() {
-                    Some(node) if node.key.borrow() == key => return Some(node),
-                    _ => {}
-                },
-                _ => {}
+            let group = self.group(at);
+            let mut found = group.having(hash);
+            while found != 0 {
+                match group.0[found.trailing_zeros() as usize].node() {
+                    Some(node) if key.is(&node.key) => return Some(node),
+                    _ => found &= found - 1,
+                }
             }
-            at += 1;
+            if group.having(FREE) != 0 {
+                return None;
+            }
+            at += GROUP;
         }
     }
 
     /// Under the shard's lock.
     pub(super) fn place<Q>(&self, Hashed(hash): Hashed, key: &Q) -> Place
     where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
+        Q: Sought<K> + ?Sized,
     {
         let mut at = self.home(hash);
         let mut left = None;
@@ -195,7 +225,7 @@ impl<K, V> Table<K, V> {
             match slot.hash() {
                 FREE => return Place::Vacant(left.unwrap_or(at)),
                 its if its == hash => match slot.node() {
-                    Some(node) if node.key.borrow() == key => return Place::Found(at),
+                    Some(node) if key.is(&node.key) => return Place::Found(at),
                     Some(_) => {}
                     None => left = left.or(Some(at)),
                 },
@@ -203,6 +233,15 @@ impl<K, V> Table<K, V> {
             }
             at += 1;
         }
+    }
+
+    /// What is at a place that was found. Under the shard's lock.
+    pub(super) fn node_at(&self, at: usize) -> Option<&Node<K, V>> {
+        self.slot(at).node()
+    }
+
+    fn slots(&self) -> impl Iterator<Item = &Slot<K, V>> {
+        self.groups.iter().flat_map(|group| &group.0)
     }
 
     /// Replaces what is at a place that was found. Under the shard's lock.
@@ -236,7 +275,7 @@ impl<K, V> Table<K, V> {
     /// more. Under the shard's lock.
     pub(super) fn rebuilt(&self, size: usize) -> Self {
         let new = Self::new(size);
-        for slot in &self.slots {
+        for slot in self.slots() {
             let node = slot.node.load(Relaxed);
             if !node.is_null() {
                 let hash = slot.hash();
@@ -250,7 +289,7 @@ impl<K, V> Table<K, V> {
 
     /// Drops all its nodes, one by one. Nobody else sees this table any more.
     pub(super) fn drop_nodes(&self) {
-        for slot in &self.slots {
+        for slot in self.slots() {
             drop(slot.swap(None));
         }
     }
@@ -258,7 +297,8 @@ impl<K, V> Table<K, V> {
 
 /// A walk over one table that can stop at a gap and go on in another table of the same shard.
 ///
-/// Homes ascend with hashes in a table of any size, and no entry stands behind a gap whose home is before it.
+/// Homes ascend with hashes in a table of any size, and no entry stands behind a gap whose home is before it. So who is
+/// at a gap has met all entries of that group and of those before it.
 pub(super) struct Steps<'t, K, V> {
     table: &'t Table<K, V>,
     /// Entries with hashes below were met in an earlier walk.
@@ -275,8 +315,9 @@ impl<'t, K, V> Steps<'t, K, V> {
 
     /// Where another walk can go on, if this one stands at a gap: it has met all entries with hashes below.
     pub(super) fn gap(&self) -> Option<u64> {
-        let is_gap = self.at < self.table.size() && self.table.is_free(self.at);
-        is_gap.then(|| (self.at as u64) << self.table.shift)
+        let next = (self.at | (GROUP - 1)) + 1;
+        let is_gap = next < self.table.size() && self.table.is_free(self.at);
+        is_gap.then(|| (next as u64) << self.table.shift)
     }
 
     /// Whether an entry of this hash, in the next slot, is to be met now.

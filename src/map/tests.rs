@@ -4,6 +4,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::*};
 use crate::sync::thread;
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::hash::RandomState;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 

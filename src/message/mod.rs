@@ -16,6 +16,7 @@
 
 pub(crate) mod ami;
 pub(crate) mod change;
+pub(crate) mod entry_key;
 #[cfg(feature = "json")]
 pub(crate) mod event;
 pub(crate) mod forms;

@@ -1,8 +1,8 @@
 //! The control messages of caches: an entry changed, an entry is to be cleared, a snapshot is complete.
 
+use super::entry_key::EntryKey;
 use super::kind::Draft;
 use super::{Message, MessageType, Origin};
-use crate::sync::Arc;
 use std::fmt;
 
 /// The value of the control type `cache_update`: one entry of a cache changed, or is told to a subscriber that catches
@@ -26,7 +26,7 @@ pub struct CacheUpdate {
     pub new: Option<Message>,
     /// The number of the cache: entries of two caches are never the same.
     cache: u64,
-    id: Arc<str>,
+    key: EntryKey,
     is_snapshot: bool,
     /// A message of the entry, if there is neither an old nor a new one.
     passed: Option<Message>,
@@ -39,18 +39,18 @@ impl CacheUpdate {
     /// The number of the control type in every bus.
     pub(crate) const TYPE_ID: u32 = 1;
 
-    pub(crate) fn new(cache: u64, id: Arc<str>, old: Option<Message>, new: Option<Message>) -> Self {
-        Self { old, new, cache, id, is_snapshot: false, passed: None }
+    pub(crate) fn new(cache: u64, key: EntryKey, old: Option<Message>, new: Option<Message>) -> Self {
+        Self { old, new, cache, key, is_snapshot: false, passed: None }
     }
 
     /// What somebody who catches up is told of an entry that stands.
-    pub(crate) fn of_snapshot(cache: u64, id: Arc<str>, state: Message) -> Self {
-        Self { old: None, new: Some(state), cache, id, is_snapshot: true, passed: None }
+    pub(crate) fn of_snapshot(cache: u64, key: EntryKey, state: Message) -> Self {
+        Self { old: None, new: Some(state), cache, key, is_snapshot: true, passed: None }
     }
 
     /// In the place of `first`, `last` and those in between, all of one entry: a link of the same chain.
     pub(crate) fn conflated(first: &Self, last: &Self) -> Self {
-        let mut update = Self::new(last.cache, last.id.clone(), first.old.clone(), last.new.clone());
+        let mut update = Self::new(last.cache, last.key.clone(), first.old.clone(), last.new.clone());
         if update.state().is_none() {
             update.passed = last.state().cloned();
         }
@@ -71,7 +71,7 @@ impl CacheUpdate {
 
     /// The id of the entry, as the cache's id function gave it.
     pub fn id(&self) -> &str {
-        &self.id
+        self.key.id()
     }
 
     /// Whether the entry is itself an update, of another cache.
@@ -83,8 +83,8 @@ impl CacheUpdate {
         self.cache
     }
 
-    pub(crate) fn shared_id(&self) -> &Arc<str> {
-        &self.id
+    pub(crate) fn key(&self) -> &EntryKey {
+        &self.key
     }
 
     /// The node whose state it is; `None`: the aggregate of all nodes.
@@ -140,7 +140,7 @@ impl fmt::Debug for CacheUpdate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CacheUpdate")
             .field("type", &self.type_name())
-            .field("id", &self.id)
+            .field("id", &self.id())
             .field("origin", &self.origin())
             .field("old", &self.old)
             .field("new", &self.new)

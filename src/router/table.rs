@@ -152,6 +152,7 @@ impl Numbered {
 #[cfg(all(test, not(bus_loom)))]
 mod tests {
     use crate::message::CacheUpdate;
+    use crate::message::entry_key::EntryKey;
     use crate::{Bus, Message, MessageType, Router, Topic};
     use std::sync::mpsc::{Receiver, channel};
 
@@ -171,7 +172,7 @@ mod tests {
         }
 
         fn update(&self, state: Message) {
-            let update = CacheUpdate::new(0, "id".into(), None, Some(state));
+            let update = CacheUpdate::new(0, EntryKey::new(state.type_id(), "id"), None, Some(state));
             self.topic.publish(update.into_message(self.bus.cache_updates()));
         }
 

@@ -9,11 +9,11 @@
 //! | --- | --- | --- |
 //! | subscribe | | its turn is held; it becomes visible, with marks: no shard is live |
 //! | subscribe, each shard | notes the entries that stand; marks it live | |
-//! | writer | swaps; collects the lists; pushes the update, but not to who has marks and not this one | live: into the ring |
+//! | writer | its lists are those that stand; swaps; pushes the update, but not to who has marks and not this one | live: into the ring |
 //! | subscribe | | references of the entries are placed before the ring; the turn is passed on; the marks go |
 //!
-//! The writer collects under the lock, and subscribe is visible before its first look: so a writer that does not see it
-//! has swapped before that look, which finds what it swapped in. The marks are written and read under the shard's lock,
+//! The writer's lists are those that stand when it has the lock ([`super::audience`]), and subscribe is visible before its
+//! first look: so a writer that does not see it has swapped before that look, which finds what it swapped in. The marks are written and read under the shard's lock,
 //! which orders them. Once all are live they say nothing any more, and leave the list, so that nobody looks at them.
 
 use super::TopicCore;

@@ -42,16 +42,21 @@ impl Reached {
         unsafe { &*self.topic.0 }
     }
 
-    /// Whether no list has taken the place of this one.
+    /// Whether no list has taken the place of this one. One that is newer than the version shown is about to be shown.
     #[inline]
     pub(super) fn is_current(&self) -> bool {
-        self.list.version() == self.topic().version.load(Ordering::Relaxed)
+        self.list.version() >= self.topic().version.load(Ordering::Relaxed)
     }
 }
 
 impl TopicCore {
     #[inline]
-    fn has_arrived(&self, messages: u64) {
+    pub(super) fn has_been_published(&self) {
+        self.published.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn has_arrived(&self, messages: u64) {
         if messages > 0 {
             self.arrived.fetch_add(messages, Ordering::Relaxed);
         }
@@ -76,20 +81,16 @@ pub(super) fn collect_owned(first: &TopicCore, messages: u64) -> Vec<Reached> {
     reached
 }
 
-/// Loads every topic reachable from `root` that is not there yet, and counts one message for each: published on `root`,
-/// arrived at the others.
-pub(super) fn collect_also(root: &TopicCore, reached: &mut Vec<Reached>) {
+/// Loads every topic reachable from `root` that is not there yet. False: `root` was.
+pub(super) fn collect_also(root: &TopicCore, reached: &mut Vec<Reached>) -> bool {
     let mut visited = None;
     if !is_new(root, reached, &mut visited) {
-        return;
+        return false;
     }
-    root.published.fetch_add(1, Ordering::Relaxed);
     let at = reached.len();
     reached.push(Reached::load(root));
-    follow_edges(at, reached, visited, |topic| {
-        topic.has_arrived(1);
-        Reached::load(topic)
-    });
+    follow_edges(at, reached, visited, Reached::load);
+    true
 }
 
 fn collect_by(first: Reached, reached: &mut Vec<Reached>, load: impl Fn(&TopicCore) -> Reached) {

@@ -14,12 +14,13 @@
 //! | [`close`](Errands::close): drops, also of what maps have retired | drops of values |
 //!
 //! A message that is announced under a lock is in every mailbox when the lock is free again. So the order of the lock is
-//! the order in every mailbox, whoever was faster afterwards. The lists are collected under the lock as well: who became
+//! the order in every mailbox, whoever was faster afterwards. The lists are those that stand under the lock: who became
 //! visible before somebody else's turn under that lock gets what is announced in ours.
 
 use super::TopicCore;
+use super::audience::Audience;
 use super::catch_up::Place;
-use super::collect::{Reached, collect, collect_also, give_scratch, take_scratch};
+use super::collect::Reached;
 use super::exchange::Exchange;
 use super::report::Report;
 use super::subscribers::Route;
@@ -28,8 +29,8 @@ use super::turns::Turns;
 use super::walk::Walk;
 use crate::mailbox::{Entry, Key, Mailbox, Offer};
 use crate::message::Message;
-use crate::message::kind::Kind;
-use crate::sync::Arc;
+use crate::sync::{Arc, local};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
 
@@ -39,6 +40,7 @@ pub(crate) struct Errands {
     pub(super) turns: Turns,
     /// Taken out of full mailboxes; dropped at the end.
     pub(super) evicted: Vec<Entry>,
+    has_retired: bool,
     more: Option<Box<More>>,
 }
 
@@ -50,7 +52,21 @@ struct More {
     lists: Vec<Reached>,
     put_off: VecDeque<PutOff>,
     dead: Vec<Message>,
-    has_retired: bool,
+}
+
+local! {
+    /// Kept between publishes so that what caches owe does not allocate.
+    static SPARE: Cell<Option<Box<More>>> = Cell::new(None);
+}
+
+impl More {
+    /// Drops what is in it, which is foreign code, and keeps the room.
+    fn clear(&mut self) {
+        self.dead.clear();
+        self.lists.clear();
+        self.calls.clear();
+        self.put_off.clear();
+    }
 }
 
 type PutOff = Box<dyn FnOnce(&mut Errands)>;
@@ -134,54 +150,52 @@ impl Errands {
         key: impl Fn() -> Key,
         place: Place,
     ) -> Report {
-        self.hand_out(roots.into_iter(), message, By::Key(&key, place))
+        let roots = roots.into_iter();
+        self.hand_out(&mut Audience::of(roots.clone()), roots, message, By::Key(&key, place))
     }
 
-    /// The same for an update of an entry of that shard of a cache, whose lock is the one held. Mailboxes with `Conflate`
-    /// know it by its entry.
+    /// The same for an update of an entry of that shard of a cache, whose lock is the one held, to `audience`, which was
+    /// collected from `roots` and is current. Mailboxes with `Conflate` know it by its entry.
     pub(crate) fn announce_update<'a>(
         &mut self,
-        roots: impl IntoIterator<Item = &'a Arc<TopicCore>, IntoIter: Clone>,
+        audience: &mut Audience<'_>,
+        roots: impl Iterator<Item = &'a Arc<TopicCore>>,
         update: Message,
         place: Place,
     ) -> Report {
-        self.hand_out(roots.into_iter(), update, By::Entry(place))
-    }
-
-    /// Whether anybody reachable from `roots` would get a message of `kind`. For who holds a lock: the lists that it looks
-    /// at go with the errands, since one may be the last to hold something of the user's.
-    pub(crate) fn would_reach<'a>(
-        &mut self,
-        roots: impl Iterator<Item = &'a Arc<TopicCore>>,
-        kind: &Kind,
-    ) -> bool {
-        let mut lists = take_scratch();
-        roots.for_each(|root| collect(Reached::load(root), &mut lists, 0));
-        let reached = lists.iter().any(|reached| reached.list.wants(kind));
-        self.more.get_or_insert_default().lists.append(&mut lists);
-        give_scratch(lists);
-        reached
+        self.hand_out(audience, roots, update, By::Entry(place))
     }
 
     fn hand_out<'a>(
         &mut self,
-        roots: impl Iterator<Item = &'a Arc<TopicCore>> + Clone,
+        audience: &mut Audience<'_>,
+        roots: impl Iterator<Item = &'a Arc<TopicCore>>,
         message: Message,
         by: By<'_>,
     ) -> Report {
-        let mut lists = take_scratch();
-        roots.clone().for_each(|root| collect_also(root, &mut lists));
-        let report = self.push(&lists, &message, by);
-        let more = self.more.get_or_insert_default();
-        if lists.iter().any(|reached| !reached.list.inline().is_empty()) {
-            let roots = roots.cloned().collect();
-            more.calls.push_back(Calls { roots, lists, message });
+        audience.count();
+        let report = self.push(audience.lists(), &message, by);
+        let has_inline = audience.lists().iter().any(|reached| !reached.list.inline().is_empty());
+        let more = self.more();
+        if has_inline {
+            let mut lists = Vec::new();
+            audience.move_into(&mut lists);
+            more.calls.push_back(Calls { roots: roots.cloned().collect(), lists, message });
         } else {
+            audience.move_into(&mut more.lists);
             more.dead.push(message);
-            more.lists.append(&mut lists);
-            give_scratch(lists);
         }
         report
+    }
+
+    /// Keeps these lists for as long as it lives: the caller holds a lock.
+    pub(super) fn hold(&mut self, audience: &mut Audience<'_>) {
+        audience.move_into(&mut self.more().lists);
+    }
+
+    fn more(&mut self) -> &mut More {
+        let spare = || SPARE.try_with(Cell::take).ok().flatten().unwrap_or_default();
+        self.more.get_or_insert_with(spare)
     }
 
     fn push(&mut self, lists: &[Reached], message: &Message, by: By<'_>) -> Report {
@@ -215,17 +229,17 @@ impl Errands {
 
     /// Drops `message` at the end.
     pub(crate) fn bury(&mut self, message: Message) {
-        self.more.get_or_insert_default().dead.push(message);
+        self.more().dead.push(message);
     }
 
     /// Something was retired from a map: what can be dropped of it is, at the very end.
     pub(crate) fn retired(&mut self) {
-        self.more.get_or_insert_default().has_retired = true;
+        self.has_retired = true;
     }
 
     /// Puts `code` off until every mailbox has the message that is being published, and no lock is held.
     pub(crate) fn after_mailboxes(&mut self, code: impl FnOnce(&mut Self) + 'static) {
-        self.more.get_or_insert_default().put_off.push_back(Box::new(code));
+        self.more().put_off.push_back(Box::new(code));
     }
 
     /// Wakes whoever can be woken, then tells of congestion; Serial mailboxes stay. No lock is held.
@@ -237,6 +251,12 @@ impl Errands {
     #[inline]
     pub(super) fn has_more(&self) -> bool {
         self.more.is_some()
+    }
+
+    /// Whether there is anything to [`close`](Self::close).
+    #[inline]
+    pub(super) fn is_owing(&self) -> bool {
+        self.has_retired || self.has_more()
     }
 
     /// Does what was put off, then calls inline handlers: theirs is all that was announced up to then.
@@ -263,12 +283,12 @@ impl Errands {
 
     /// The end of it, when every turn is passed on: the drops.
     pub(super) fn close(&mut self, exchange: &Exchange) {
-        if let Some(more) = self.more.take() {
-            let has_retired = more.has_retired;
-            drop(more);
-            if has_retired {
-                exchange.tidy();
-            }
+        if let Some(mut more) = self.more.take() {
+            more.clear();
+            let _ = SPARE.try_with(|spare| spare.set(Some(more)));
+        }
+        if std::mem::take(&mut self.has_retired) {
+            exchange.tidy();
         }
     }
 }

@@ -6,6 +6,7 @@
 //! | [`exchange`] | what all topics of a bus share: registry, pool, clock, phase |
 //! | [`subscribers`] | the copy-on-write list of one topic |
 //! | [`gate`] | what keeps inline calls from coming after the final one |
+//! | [`audience`] | who would get what is announced, collected before a lock is taken |
 //! | `batch` | the messages of one publish_batch, mailbox by mailbox |
 //! | [`catch_up`] | who gets what stands in a cache first, and hears of each part of it only after that |
 //! | `collect` | what a publish reaches |
@@ -24,6 +25,7 @@
 //! | [`forward`] | everything published here also reaches there |
 //! | [`report`] | what a publish did |
 
+pub(crate) mod audience;
 mod batch;
 pub(crate) mod catch_up;
 mod collect;

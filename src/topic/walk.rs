@@ -495,7 +495,7 @@ impl<'w> Fanout<'w> {
         // Values go last, when every turn is passed on: their drops may do anything.
         // SAFETY: `unshared` counts the references that are still ours.
         unsafe { Message::release(ManuallyDrop::new(std::ptr::read(&*self.message)), self.unshared) };
-        if self.errands.has_more() {
+        if self.errands.is_owing() {
             self.errands.close(&self.walk.topic.exchange);
         }
         self.report
