@@ -4,7 +4,7 @@ use super::handles;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 use crate::sync::epoch::{self, Collector};
 use crate::sync::time::Clock;
-use crate::sync::{Arc, CachePadded, Mutex, Weak};
+use crate::sync::{Arc, CachePadded, Mutex, Tally, Weak};
 use std::any::Any;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
@@ -15,6 +15,8 @@ use std::time::Duration;
 const FLUSHES: usize = 3;
 /// Parcels that the collector looks at per flush.
 const PARCELS_PER_FLUSH: usize = 8;
+/// Parcels that a writer drops in passing. More than it hands over, so that nothing piles up.
+const PARCELS_IN_PASSING: usize = 2;
 /// Writers of this many shards do not share a count.
 const COUNTS: usize = 8;
 
@@ -24,6 +26,8 @@ pub(crate) struct Domain {
     collector: Collector,
     /// The oldest first.
     waiting: Mutex<VecDeque<Parcel>>,
+    /// Of these, so many are ripe; or were, or are about to be.
+    ripe: Arc<Tally>,
     maps: Mutex<Vec<Weak<dyn Limbo>>>,
     counts: Arc<[CachePadded<AtomicUsize>; COUNTS]>,
     clock: Clock,
@@ -95,6 +99,7 @@ impl Domain {
             me: me.clone(),
             collector: Collector::new(),
             waiting: Mutex::new(VecDeque::new()),
+            ripe: Arc::new(Tally::new()),
             maps: Mutex::new(Vec::new()),
             counts: Arc::new(std::array::from_fn(|_| CachePadded::new(AtomicUsize::new(0)))),
             clock: Clock::real(),
@@ -112,13 +117,29 @@ impl Domain {
     pub(crate) fn sweep(&self) {
         self.hand_over();
         self.flush();
-        let ripe: Vec<_> = {
-            let mut waiting = self.waiting.lock();
-            // ORDERING(map.ripe): Acquire; pairs with the collector's Release: readers were done before.
-            let ripe = waiting.iter().take_while(|parcel| parcel.is_ripe.load(Acquire)).count();
-            waiting.drain(..ripe).collect()
-        };
-        drop(ripe);
+        drop(self.take_ripe(usize::MAX));
+    }
+
+    /// Whether [`drop_some`](Self::drop_some) would, as a rule. Cost: one load.
+    #[inline]
+    pub(crate) fn has_ripe(&self) -> bool {
+        self.ripe.get() > 0
+    }
+
+    /// Drops the oldest that is ripe: what a writer does in passing, which has left as much behind. It holds no lock and no
+    /// guard.
+    pub(crate) fn drop_some(&self) {
+        drop(self.take_ripe(PARCELS_IN_PASSING));
+    }
+
+    /// The oldest parcels, as far as they are ripe.
+    fn take_ripe(&self, most: usize) -> Vec<Parcel> {
+        let mut waiting = self.waiting.lock();
+        // ORDERING(map.ripe): Acquire; pairs with the collector's Release: readers were done before.
+        let is_ripe = |parcel: &&Parcel| parcel.is_ripe.load(Acquire);
+        let ripe = waiting.iter().take(most).take_while(is_ripe).count();
+        self.ripe.sub(ripe as u64);
+        waiting.drain(..ripe).collect()
     }
 
     /// What was retired and is not dropped yet: entries, and tables that were outgrown. Exact when nobody writes.
@@ -156,14 +177,17 @@ impl Domain {
 
     /// Takes what no table has any more. No lock may be held: the collector is made to work.
     pub(super) fn retire(&self, load: Load) {
-        let is_ripe = Arc::new(AtomicBool::new(false));
+        let (is_ripe, ripe) = (Arc::new(AtomicBool::new(false)), self.ripe.clone());
         let since = self.clock.coarse_monotonic_ns();
         self.waiting.lock().push_back(Parcel { is_ripe: is_ripe.clone(), since, _load: load });
         let guard = self.pin();
         // The collector gets a flag to set, and nothing to drop: it may do so on any thread, in any pin, and even
         // after the end of the domain.
         // ORDERING(map.ripe): Release; pairs with the look of who drops.
-        guard.inner.defer(move || is_ripe.store(true, Release));
+        guard.inner.defer(move || {
+            ripe.add(1);
+            is_ripe.store(true, Release);
+        });
         guard.inner.flush();
     }
 

@@ -36,6 +36,11 @@ impl Tally {
         self.0.fetch_add(more, Relaxed)
     }
 
+    /// Takes away, whoever else does.
+    pub(crate) fn sub(&self, less: u64) {
+        self.0.fetch_sub(less, Relaxed);
+    }
+
     /// Raises it to `value`, whoever else does. Returns what stands then.
     pub(crate) fn raise(&self, value: u64) -> u64 {
         self.0.fetch_max(value, Relaxed).max(value)
