@@ -25,6 +25,7 @@ impl Findings {
     pub(super) fn look(
         &mut self,
         findings: Vec<Finding>,
+        lives: impl Fn(u64) -> bool,
         now: u64,
         limits: &mut Limits,
         events: &mut Vec<Event>,
@@ -35,7 +36,10 @@ impl Findings {
             let key = (found.subscription.as_ref().map(|(_, id)| *id), found.kind);
             self.hold(key, found, before.get(&key).is_some_and(|was_there| *was_there));
         }
-        self.0.retain(|key, held| held.tell(key, now, limits, events));
+        self.0.retain(|key, held| {
+            held.tell(key, now, limits, events);
+            held.is_there || held.is_told || (held.came > 0 && key.0.is_none_or(&lives))
+        });
     }
 
     fn hold(&mut self, key: Key, found: Found, was_there: bool) {
@@ -52,8 +56,7 @@ impl Findings {
 }
 
 impl Held {
-    /// False: it is over, and whoever had heard of it knows.
-    fn tell(&mut self, key: &Key, now: u64, limits: &mut Limits, events: &mut Vec<Event>) -> bool {
+    fn tell(&mut self, key: &Key, now: u64, limits: &mut Limits, events: &mut Vec<Event>) {
         let whose = || Whose::from(key.0);
         if !self.is_told && self.is_there && limits.admits(Kind::Found(key.1), whose(), now) {
             let withheld = std::mem::take(&mut self.came).saturating_sub(1);
@@ -64,7 +67,6 @@ impl Held {
             events.push(Event::Gone(self.found.clone()));
             self.is_told = false;
         }
-        self.is_there || self.is_told || self.came > 0
     }
 }
 

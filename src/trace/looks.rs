@@ -34,7 +34,8 @@ impl Looks {
         self.look_at_pool(stats, now, limits, &mut events);
         self.look_at_subscriptions(stats, now, limits, &mut events);
         let findings = self.history.look(bus, stats).findings;
-        self.findings.look(findings, now, limits, &mut events);
+        let lives = |id| self.subscriptions.contains_key(&id);
+        self.findings.look(findings, lives, now, limits, &mut events);
         events
     }
 

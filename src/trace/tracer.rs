@@ -109,7 +109,8 @@ impl Tracer {
     /// timed for the statistics, one of 64 on each topic: the number counts in steps of 64, the next higher one.
     ///
     /// Those of [`publish_batch`](crate::Topic::publish_batch) and [`publish_async`](crate::Topic::publish_async) and the
-    /// bus's own messages get none. Cost of one that does: its spans, and an allocation for each mailbox it gets to.
+    /// bus's own messages get none. Cost of one that does: its spans, an allocation for each mailbox it
+    /// gets to, and a lock for a moment.
     pub fn sample(mut self, one_in: u64) -> Self {
         self.sample = one_in;
         self
