@@ -7,15 +7,23 @@ use crate::options::Options;
 use crate::results::{Cells, Row};
 use crate::verdict;
 use crate::worker::{Answer, Worker};
+use std::time::{Duration, Instant};
 
 /// How often a disturbed repetition is repeated before it counts all the same.
 const REPEATS_MAX: usize = 3;
+
+/// A quick run begins no further repetition of a scenario that has taken so long: all of them together have 5 minutes.
+const QUICK_ENOUGH: Duration = Duration::from_secs(4);
 
 /// What one scenario brought.
 pub fn measure(scenario: &Scenario, options: &Options) -> Outcome<Cells> {
     let mut workers = start(scenario, options)?;
     let mut cells = Cells::of(scenario);
+    let begun = Instant::now();
     for repetition in 1..=options.repetitions {
+        if repetition > 1 && options.effort == Effort::Quick && begun.elapsed() > QUICK_ENOUGH {
+            break;
+        }
         eprint!("\r{} {repetition}/{} ", scenario.name, options.repetitions);
         for (index, contestant) in takers(scenario, options) {
             for worker in workers.iter_mut().filter(|worker| is_due(worker.allocator, repetition, options)) {
