@@ -85,6 +85,15 @@ mod tests {
         }
         assert_eq!(one.read(), Counted { made: 10, unused: 10, ..Counted::default() });
         assert_eq!(other.read().made, 10);
-        assert_eq!((one.cells.len(), other.cells.len()), (1, 1));
+        assert_eq!((one.cells.len(), other.cells.len()), (1, 0), "who has the place keeps it");
+    }
+
+    #[test]
+    fn the_place_goes_to_who_counts_there_for_long() {
+        let (one, other): (Arc<Made>, Arc<Made>) = Default::default();
+        one.count(1, Event::Made);
+        (0..1_000).for_each(|_| other.count(1, Event::Gone));
+        assert_eq!((one.read().made, other.read().gone), (1, 1_000));
+        assert_eq!(other.cells.len(), 1, "it has a cell of its own");
     }
 }

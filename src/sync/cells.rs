@@ -7,7 +7,9 @@
 //! | --- | --- |
 //! | a thread's first count | under the lock: takes a cell that nobody has, or makes one |
 //! | every count | adds to its cell |
-//! | a thread that ends, or turns to other counts with the same place | gives its cell back; what it counted stays |
+//! | a count where another one's cell has the place | adds to a count that all threads share |
+//! | the [`PATIENCE`]th of those | the other one's cell goes back, and the place is ours; what was counted stays |
+//! | a thread that ends | gives its cells back |
 //! | reader | under the lock: adds up |
 //!
 //! There are as many cells as threads ever counted at once. A thread remembers [`PLACES`] cells, by the place that the
@@ -20,6 +22,9 @@ use std::cell::RefCell;
 use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+/// So many counts of others does a cell keep its place through: who alternates between two of one place takes no lock for
+/// each count, and who turns from one to the other for good soon has a cell there.
+const PATIENCE: u8 = 64;
 /// Cells that a thread remembers.
 pub(crate) const PLACES: usize = 64;
 /// Counts in a cell.
@@ -37,14 +42,16 @@ struct Cell {
 #[derive(Default)]
 pub(crate) struct Cells {
     cells: Mutex<Vec<Arc<CachePadded<Cell>>>>,
-    /// Counted where a thread has no cells any more.
-    late: Cell,
+    /// Counted where a thread has no cell: no more, or not yet.
+    shared: CachePadded<Cell>,
 }
 
 /// A cell that the thread has, and whose it is.
 struct Place {
     of: Arc<Cells>,
     cell: Arc<CachePadded<Cell>>,
+    /// How often others wanted the place.
+    wanted: u8,
 }
 
 impl Drop for Place {
@@ -68,16 +75,25 @@ impl Cells {
             let place = &mut places[place];
             match place {
                 Some(place) if ptr::eq(&*place.of, &**self) => place.cell.counts[count].bump(more),
-                _ => {
-                    // Another one's cell goes back first: its lock is not held while ours is taken.
-                    *place = None;
-                    place.insert(self.place()).cell.counts[count].bump(more);
-                }
+                _ => self.add_beside(place, count, more),
             }
         });
         if counted.is_err() {
-            self.late.counts[count].add(more);
+            self.shared.counts[count].add(more);
         }
+    }
+
+    /// The place is empty, or another one's.
+    #[inline(never)]
+    fn add_beside(self: &Arc<Self>, place: &mut Option<Place>, count: usize, more: u64) {
+        if let Some(other) = place.as_mut().filter(|other| other.wanted < PATIENCE) {
+            other.wanted += 1;
+            self.shared.counts[count].add(more);
+            return;
+        }
+        // The other one's cell goes back first: its lock is not held while ours is taken.
+        *place = None;
+        place.insert(self.place()).cell.counts[count].bump(more);
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<CachePadded<Cell>>>> {
@@ -93,14 +109,14 @@ impl Cells {
             cells[cells.len() - 1].clone()
         });
         cell.taken.set(1);
-        Place { of: self.clone(), cell }
+        Place { of: self.clone(), cell, wanted: 0 }
     }
 
     /// The sums, that of `first` read before the others: what is counted there was counted elsewhere before.
     pub(crate) fn read(&self, first: usize) -> [u64; COUNTS] {
         let cells = self.lock();
         let sum = |count: usize| {
-            let each = cells.iter().map(|cell| &***cell).chain([&self.late]);
+            let each = cells.iter().map(|cell| &***cell).chain([&*self.shared]);
             each.map(|cell| cell.counts[count].get()).sum()
         };
         let before = sum(first);
