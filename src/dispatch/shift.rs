@@ -52,6 +52,8 @@ impl Shift {
     #[inline]
     fn run_over(&self, now: u64) {
         if self.running.get() != 0 {
+            // Before it is counted: who looks in between has its time nowhere, and not twice.
+            self.running.set(0);
             self.busy.bump(now.saturating_sub(self.since.get()));
         }
     }
@@ -59,7 +61,6 @@ impl Shift {
     /// No work.
     pub(super) fn rest(&self, now: u64) {
         self.run_over(now);
-        self.running.set(0);
     }
 
     /// Slept, and was chosen or not.
@@ -80,12 +81,14 @@ impl Shift {
     }
 
     pub(super) fn read(&self, seat: usize, now: u64) -> ShiftRead {
+        // Before the run that is under way, which may be over and counted by the time it is looked at.
+        let busy = Duration::from_nanos(self.busy.get());
         let running = self.running(seat, now);
         let under_way = running.map_or(Duration::ZERO, |run| run.time);
         ShiftRead {
             running,
             runs: self.runs.get(),
-            busy: Duration::from_nanos(self.busy.get()) + under_way,
+            busy: busy + under_way,
             parks: self.parks.get(),
             woken: self.woken.get(),
         }
