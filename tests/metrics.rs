@@ -8,7 +8,9 @@ mod metrics_checks;
 use common::*;
 use metrics_checks::{Kept, Series, digit, family, gone_back, sum};
 use stasis_bus::observe::{METRICS, MetricKind, Observer};
-use stasis_bus::{Bus, Cache, Dispatch, MessageType, ObserveError, Overflow, PanicPlace};
+use stasis_bus::{
+    Bus, Cache, Dispatch, MessageType, ObserveError, Overflow, PanicPlace, ThreadInfo, ThreadKind,
+};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -445,6 +447,33 @@ fn a_thread_publishes_until_it_is_stopped_whatever_the_recorder_does() {
     end(&bus);
     drop(bus);
     publishing.stop();
+}
+
+#[test]
+fn the_hook_for_threads_hears_of_the_one_that_publishes() {
+    let _watched = watched();
+    let kinds = Log::new();
+    let seen = kinds.clone();
+    let hook = move |thread: &ThreadInfo| seen.push((thread.kind.clone(), thread.name.clone()));
+    let bus = Bus::builder().manual().on_thread_start(hook).build().unwrap();
+    let observer = Observer::new(&bus);
+    observer.every(Duration::from_secs(10)).unwrap().stop();
+    assert_eq!(kinds.all(), [(ThreadKind::Metrics, "bus-metrics".to_owned())]);
+    end(&bus);
+    drop(bus);
+    // There is nothing to publish any more, and nobody to do it.
+    observer.every(Duration::from_secs(10)).unwrap().stop();
+}
+
+#[test]
+fn a_type_called_other_and_those_beyond_the_cap_are_one_series() {
+    let _watched = watched();
+    let (bus, _, observer) = manual();
+    let own = bus.message_type::<u8>("other").unwrap();
+    let kinds: Vec<_> = (0..80).map(|n| bus.message_type::<u8>(&format!("kind{n:03}")).unwrap()).collect();
+    drop((own.message(1), kinds[78].message(1), kinds[79].message(1)));
+    let series = told(&observer);
+    assert_eq!(sum(&series, "stasis_made_messages_total", "\"other\""), 3.0);
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub enum ThreadKind {
     Dedicated(String),
     /// Answers HTTP requests (features `prometheus` and `console`).
     Http,
+    /// Publishes metrics at an interval (feature `metrics`).
+    Metrics,
     /// Ends a bus whose last handle was dropped, or that a handler shut down.
     Shutdown,
 }

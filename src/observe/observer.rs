@@ -15,6 +15,7 @@ use super::table::METRICS;
 use crate::bus::{Bus, WeakBus};
 use crate::dispatch::fence::PanicPlace;
 use crate::dispatch::latch::Latch;
+use crate::dispatch::threads::ThreadKind;
 use crate::error::ObserveError;
 use crate::sync::time::Deadline;
 use crate::sync::{Arc, Mutex, thread};
@@ -177,8 +178,9 @@ impl Observer {
         let publishing = move || {
             while observer.publish_fenced() && until.wait(Deadline::after(Some(interval))).is_none() {}
         };
-        let thread = thread::spawn(THREAD.to_owned(), publishing)
-            .map_err(|error| ObserveError::Thread(error.to_string()))?;
+        let Some(bus) = self.0.bus.upgrade() else { return Ok(Publishing { stop, thread: None }) };
+        let thread = bus.exchange().pool.threads().spawn(ThreadKind::Metrics, THREAD.to_owned(), publishing);
+        let thread = thread.map_err(|error| ObserveError::Thread(error.to_string()))?;
         Ok(Publishing { stop, thread: Some(thread) })
     }
 

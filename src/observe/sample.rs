@@ -236,9 +236,11 @@ fn tell_totals(rows: &mut Rows, exchange: &Exchange, totals: &Totals) {
     rows.count(&t::CIRCLES, [], totals.circles + counts.circles.get());
 }
 
-/// Types are never gone, and are numbered in the order in which they came: the first ones have labels of their own.
+/// Types are never gone, and are numbered in the order in which they came: the first ones have labels of their own. One that
+/// is called `other` counts with those beyond: a series is told once.
 fn tell_types(rows: &mut Rows, types: &[MessageTypeStats]) {
-    let (named, others): (Vec<_>, Vec<_>) = types.iter().partition(|kind| (kind.id as usize) < LABELS_MAX);
+    let is_named = |kind: &&MessageTypeStats| (kind.id as usize) < LABELS_MAX && kind.name != OTHER;
+    let (named, others): (Vec<_>, Vec<_>) = types.iter().partition(is_named);
     named.iter().for_each(|kind| tell_type(rows, kind));
     let sum = |of: fn(&MessageTypeStats) -> u64| others.iter().map(|kind| of(kind)).sum();
     if !others.is_empty() {
