@@ -7,13 +7,13 @@ mod metrics_checks;
 
 use common::*;
 use metrics_checks::{Kept, Series, digit, family, gone_back, sum};
-use stasis_bus::observe::{METRICS, MetricKind, Observer};
+use stasis_bus::observe::{METRICS, MetricKind, Observer, Publishing};
 use stasis_bus::{
     Bus, Cache, Dispatch, MessageType, ObserveError, Overflow, PanicPlace, ThreadInfo, ThreadKind,
 };
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -463,6 +463,23 @@ fn the_hook_for_threads_hears_of_the_one_that_publishes() {
     drop(bus);
     // There is nothing to publish any more, and nobody to do it.
     observer.every(Duration::from_secs(10)).unwrap().stop();
+}
+
+/// User code on the very thread that publishes: the hook here, a recorder elsewhere.
+#[test]
+fn who_stops_the_publishing_from_its_own_thread_does_not_wait_for_itself() {
+    let _watched = watched();
+    let (send, receive) = std::sync::mpsc::channel::<Publishing>();
+    let (receive, stopped) = (Mutex::new(receive), Log::new());
+    let seen = stopped.clone();
+    let hook = move |_: &ThreadInfo| {
+        receive.lock().unwrap().recv().unwrap().stop();
+        seen.push(());
+    };
+    let bus = Bus::builder().manual().on_thread_start(hook).build().unwrap();
+    send.send(Observer::new(&bus).every(Duration::from_secs(10)).unwrap()).unwrap();
+    eventually(|| stopped.all().len() == 1 || bus.stats().panics > 0);
+    assert_eq!(bus.stats().panics, 0);
 }
 
 #[test]

@@ -249,10 +249,12 @@ pub struct Publishing {
 }
 
 impl Publishing {
-    /// Ends it, and waits until the recorder is left alone.
+    /// Ends it, and waits until the recorder is left alone. A recorder that calls it is asked for no more, and does not wait
+    /// for itself.
     pub fn stop(mut self) {
         self.stop.set(());
-        if let Some(thread) = self.thread.take() {
+        let thread = self.thread.take();
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id()) {
             thread.join();
         }
     }

@@ -166,7 +166,7 @@ table! {
     DELIVERED: Counter "stasis_delivered_messages_total" Count [TOPIC_CLASS, DISPATCH]
         "Messages accepted by subscriptions on topics of that class: one message counts once for each subscription.";
     FILTERED: Counter "stasis_filtered_messages_total" Count [TOPIC_CLASS]
-        "Messages that filters of subscriptions kept away: no loss.";
+        "Messages that filters of subscriptions kept away: no loss. May be ahead by those that were on their way when it was read.";
     REFUSED: Counter "stasis_refused_publishes_total" Count [REFUSAL]
         "Publishes that were refused as a whole.";
     PUBLISH_DURATION: Histogram "stasis_publish_duration_seconds" Seconds []
@@ -268,7 +268,7 @@ table! {
     WORKER_WAKEUPS: Counter "stasis_worker_wakeups_total" Count [WORKER]
         "How often a worker was woken, or found work at once, and did not sleep until its idle timeout.";
     WORKER_RUN_AGE: Gauge "stasis_worker_run_age_seconds" Seconds [WORKER]
-        "For how long a worker has been running one mailbox: over a millisecond, its handler does not return. 0: it has no work.";
+        "For how long a worker has been running one mailbox: over ten milliseconds (the clock is coarse), its handler does not return. 0: it has no work.";
 
     CACHE_ENTRIES: Gauge "stasis_cache_entries" Count [CACHE]
         "Entries of caches.";
