@@ -10,17 +10,24 @@ use crate::dispatch::shift::ShiftRead;
 use crate::stats::labels::{LABELS_MAX, Label, OTHER};
 use crate::stats::sums::{CacheSums, ClassSums, SubscriptionSums};
 use crate::stats::{Lost, MessageTypeStats, SubscriptionStats, Totals};
-use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, Weak};
 use crate::topic::exchange::{CacheFigures, Exchange};
 use crate::topic::member::Member;
 use std::collections::HashMap;
 use std::ptr;
 use std::time::Duration;
 
+/// A label in a sample. Who looks at it does not use it: meanwhile its place may go to another name.
+struct Seen<S> {
+    name: Arc<str>,
+    /// Keeps its address from being used again.
+    label: Weak<Label<S>>,
+}
+
 /// The topics of one class: what they have counted, and what there is now.
 struct Class {
-    label: Arc<Label<ClassSums>>,
+    label: Seen<ClassSums>,
     sums: ClassSums,
     topics: u64,
     forwards: u64,
@@ -28,7 +35,7 @@ struct Class {
 
 /// The subscriptions of one name.
 struct Name {
-    label: Arc<Label<SubscriptionSums>>,
+    label: Seen<SubscriptionSums>,
     sums: SubscriptionSums,
     now: Levels,
 }
@@ -98,8 +105,8 @@ impl Look {
             names: exchange.labels.subscriptions.shown(now).into_iter().map(Name::of).collect(),
             totals: gone.clone(),
         });
-        let classes = places(look.classes.iter().map(|class| &*class.label));
-        let names = places(look.names.iter().map(|name| &*name.label));
+        let classes = places(look.classes.iter().map(|class| &class.label));
+        let names = places(look.names.iter().map(|name| &name.label));
         for (member, row) in members.iter().zip(&live).filter(|(member, _)| !folds.include(member)) {
             look.totals.add(row);
             let mode = member.dispatch as usize;
@@ -134,17 +141,27 @@ impl Look {
 }
 
 /// Where each label stands. One that comes meanwhile is not there: the next sample has it.
-fn places<'l, S: 'l>(labels: impl Iterator<Item = &'l Label<S>>) -> HashMap<*const Label<S>, usize> {
-    labels.enumerate().map(|(at, label)| (ptr::from_ref(label), at)).collect()
+fn places<'l, S: 'l>(labels: impl Iterator<Item = &'l Seen<S>>) -> HashMap<*const Label<S>, usize> {
+    labels.enumerate().map(|(at, label)| (label.label.as_ptr(), at)).collect()
+}
+
+impl<S> Seen<S> {
+    fn of(label: &Arc<Label<S>>) -> Self {
+        Self { name: label.name().clone(), label: Arc::downgrade(label) }
+    }
+
+    fn text(&self) -> Text {
+        Text::from(self.name.clone())
+    }
 }
 
 impl Class {
     fn of(label: Arc<Label<ClassSums>>) -> Self {
-        Self { sums: label.gone(), label, topics: 0, forwards: 0 }
+        Self { sums: label.gone(), label: Seen::of(&label), topics: 0, forwards: 0 }
     }
 
     fn tell(&self, rows: &mut Rows) {
-        let name = || Text::from(self.label.name().clone());
+        let name = || self.label.text();
         if self.topics > 0 {
             rows.level(&t::TOPICS, [name()], self.topics);
             rows.level(&t::FORWARDS, [name()], self.forwards);
@@ -159,7 +176,7 @@ impl Class {
 
 impl Name {
     fn of(label: Arc<Label<SubscriptionSums>>) -> Self {
-        Self { sums: label.gone(), label, now: Levels::default() }
+        Self { sums: label.gone(), label: Seen::of(&label), now: Levels::default() }
     }
 
     fn add(&mut self, mode: usize, row: &SubscriptionStats) {
@@ -176,7 +193,7 @@ impl Name {
     }
 
     fn tell(&self, rows: &mut Rows) {
-        let name = || Text::from(self.label.name().clone());
+        let name = || self.label.text();
         let sums = &self.sums;
         rows.count(&t::HANDLED, [name()], sums.handled);
         rows.counts(&t::DROPPED, [name()], &t::LOSSES, by_reason(&sums.lost));
@@ -291,17 +308,18 @@ fn tell_worker(rows: &mut Rows, seat: usize, shift: &ShiftRead) {
 
 fn tell_caches(rows: &mut Rows, exchange: &Exchange, caches: &[Arc<dyn CacheFigures>]) {
     let labels = exchange.labels.caches.shown(exchange.clock.coarse_monotonic_ns());
-    let mut sums: Vec<(CacheSums, Option<u64>)> = labels.iter().map(|label| (label.gone(), None)).collect();
-    let places = places(labels.iter().map(|label| &**label));
+    let (labels, mut sums): (Vec<_>, Vec<_>) =
+        labels.into_iter().map(|label| (Seen::of(&label), (label.gone(), None))).unzip();
+    let places = places(labels.iter());
     for cache in caches {
         if let Some(at) = places.get(&ptr::from_ref(&**cache.label())) {
             let (counted, (sums, entries)) = (cache.counted(), &mut sums[*at]);
-            sums.add(&counted);
+            CacheSums::add(sums, &counted);
             *entries = Some(entries.unwrap_or(0) + counted.entries);
         }
     }
     for (label, (sums, entries)) in labels.iter().zip(&sums) {
-        let name = Text::from(label.name().clone());
+        let name = label.text();
         if let Some(entries) = entries {
             rows.level(&t::CACHE_ENTRIES, [name.clone()], *entries);
         }

