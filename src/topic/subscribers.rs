@@ -47,10 +47,10 @@ pub(crate) struct InlineRoute {
 }
 
 impl InlineRoute {
-    /// Whether the filter takes it.
+    /// Whether the filter takes it. `kind` is the number of its type.
     #[inline]
-    pub(super) fn takes(&self, message: &Message) -> bool {
-        self.glance.takes(message.kind().id()).unwrap_or_else(|| self.filter.takes(message))
+    pub(super) fn takes(&self, kind: u32, message: &Message) -> bool {
+        self.glance.takes(kind).unwrap_or_else(|| self.filter.takes(message))
     }
 }
 

@@ -454,11 +454,13 @@ impl<'w> Fanout<'w> {
         frame: &frames::Frame,
         timing: Option<&InlineTiming<'_>>,
     ) {
-        let arrival = Arrival { message: &self.message, told: Told::default() };
+        // Once for all of them: behind each call the compiler has to look again at whatever it points to.
+        let (message, kind) = (&*self.message, self.message.kind().id());
+        let arrival = Arrival { message, told: Told::default() };
         while let Some(route) = routes.get(*at) {
             *at += 1;
             let inline = &*route.inline;
-            if !route.takes(&self.message) {
+            if !route.takes(kind, message) {
                 self.report.filtered += 1;
             } else if !self.is_except(|| inline.profile().id) {
                 frame.now(inline.profile().id);
@@ -480,7 +482,7 @@ impl<'w> Fanout<'w> {
     fn tell_waiter(&self, list: &Subscribers) {
         let awaited = self.walk.around.as_ref().and_then(|around| around.awaited.as_ref());
         let Some((id, receipt)) = awaited else { return };
-        if list.inline_route(*id).is_some_and(|route| route.takes(&self.message)) {
+        if list.inline_route(*id).is_some_and(|route| route.takes(self.message.kind().id(), &self.message)) {
             receipt.set(SyncOutcome::Handled);
         }
     }
