@@ -183,7 +183,7 @@ impl<K, V> Table<K, V> {
     #[inline]
     fn group(&self, at: usize) -> &Group<K, V> {
         self.stands.with(|_| ());
-        &self.groups[at / GROUP & (self.groups.len() - 1)]
+        &self.groups[(at / GROUP) & (self.groups.len() - 1)]
     }
 
     #[inline]

@@ -12,7 +12,8 @@
 //! | `collect` | what a publish reaches |
 //! | [`errands`] | what handing out messages leaves to be done when nothing is half done |
 //! | [`tap`] | caches that hear what is published, before anybody else |
-//! | [`walk`] | one publish: collect, deliver, wake, call inline handlers |
+//! | [`walk`] | one publish: collect, deliver, wake |
+//! | `calls` | its last step: inline handlers |
 //! | `plain` | the straight way of a message that everybody takes |
 //! | [`publish_async`] | a publish whose caller awaits room |
 //! | [`publisher`] | one thread's publishes, with the lists kept in between |
@@ -27,6 +28,7 @@
 
 pub(crate) mod audience;
 mod batch;
+mod calls;
 pub(crate) mod catch_up;
 mod collect;
 pub(crate) mod errands;

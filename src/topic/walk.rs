@@ -15,16 +15,14 @@
 //! handler delays no mailbox. References are added for all takers in one addition before the first is handed out;
 //! what nobody took is given back in one subtraction.
 
-use super::collect::{Guard, Reached, collect, give_scratch, take_scratch};
+use super::collect::{Reached, collect, give_scratch, take_scratch};
 use super::errands::Errands;
 use super::following::{Around, Trail};
 use super::publisher::Counts;
-use super::subscribers::{InlineRoute, Route, Subscribers};
-use super::timed::InlineTiming;
+use super::subscribers::Route;
 use super::{Refusal, Report, TopicCore};
-use crate::dispatch::fence::{PanicPlace, caught};
 use crate::dispatch::frames;
-use crate::mailbox::{Arrival, Entry, Mailbox, Offer, Patience, Receipt, SyncOutcome, Told};
+use crate::mailbox::{Entry, Mailbox, Offer, Patience, Receipt};
 use crate::message::kind::Kind;
 use crate::message::{Event, Message};
 use crate::sync::Arc;
@@ -41,11 +39,11 @@ pub(crate) struct Walk<'a> {
     /// The bus's own message: it is let through while the bus ends, and it never waits.
     control: bool,
     /// The message travels in envelopes.
-    around: Option<Around>,
+    pub(super) around: Option<Around>,
     /// Where a `Publisher` counts.
     counts: Option<&'a Counts>,
     /// This one is timed, with the inline handlers it calls.
-    timed: Cell<bool>,
+    pub(super) timed: Cell<bool>,
 }
 
 impl<'a> Walk<'a> {
@@ -347,7 +345,7 @@ impl<'w> Fanout<'w> {
 
     /// Nearly always nobody is, and then the one in question is not touched.
     #[inline]
-    fn is_except(&self, id: impl FnOnce() -> u64) -> bool {
+    pub(super) fn is_except(&self, id: impl FnOnce() -> u64) -> bool {
         self.walk.except.is_some_and(|except| except == id())
     }
 
@@ -402,91 +400,6 @@ impl<'w> Fanout<'w> {
         self.report.cached = self.walk.tap(reached, &self.message, &mut self.errands);
     }
 
-    /// Calls the inline handlers of one topic, inside its gate.
-    pub(super) fn call_inline(&mut self, reached: &Reached) {
-        let mut newer = None;
-        loop {
-            let list = newer.as_ref().unwrap_or(&reached.list);
-            if list.inline().is_empty() {
-                return;
-            }
-            if list.gate().enter() {
-                break;
-            }
-            // Somebody left since the list was loaded: the newer one does not have it.
-            newer = Some(reached.topic().subscribers.load());
-        }
-        let list = newer.as_ref().unwrap_or(&reached.list);
-        let gate = Leave(list);
-        let bus = self.walk.topic.exchange.id;
-        frames::enter(bus, reached.topic().id, || {
-            let timing = reached.topic().timing(self.walk.timed.get());
-            frames::mark(bus, reached.topic().id, |frame| {
-                self.call_each(list.inline(), frame, timing.as_ref())
-            });
-            self.tell_waiter(list);
-            // Inside the frame: finals delivered here are in order, and none may wait for one after it.
-            drop(gate);
-        });
-    }
-
-    /// One fence around all calls, resumed behind a handler that panicked.
-    fn call_each(
-        &mut self,
-        inline: &[InlineRoute],
-        frame: &frames::Frame,
-        timing: Option<&InlineTiming<'_>>,
-    ) {
-        let mut at = 0;
-        while at < inline.len() {
-            let Err(payload) = caught(|| self.call_from(inline, &mut at, frame, timing)) else { return };
-            let culprit = &inline[at - 1].inline;
-            culprit.count_panic();
-            culprit.profile().fence.tell(&culprit.profile().name, PanicPlace::Handler, payload);
-        }
-    }
-
-    #[inline]
-    fn call_from(
-        &mut self,
-        routes: &[InlineRoute],
-        at: &mut usize,
-        frame: &frames::Frame,
-        timing: Option<&InlineTiming<'_>>,
-    ) {
-        // Once for all of them: behind each call the compiler has to look again at whatever it points to.
-        let (message, kind) = (&*self.message, self.message.kind().id());
-        let arrival = Arrival { message, told: Told::default() };
-        while let Some(route) = routes.get(*at) {
-            *at += 1;
-            let inline = &*route.inline;
-            if !route.takes(kind, message) {
-                self.report.filtered += 1;
-            } else if !self.is_except(|| inline.profile().id) {
-                frame.now(inline.profile().id);
-                self.report.accepted += 1;
-                if route.counted {
-                    inline.count_call();
-                }
-                // SAFETY: inside the gate of the list that has it.
-                let call = || unsafe { inline.call(&arrival) };
-                match timing {
-                    None => call(),
-                    Some(timing) => timing.time(inline, self.walk.around.as_ref(), call),
-                }
-            }
-        }
-    }
-
-    /// Somebody waits for an inline handler of this list, which has returned by now.
-    fn tell_waiter(&self, list: &Subscribers) {
-        let awaited = self.walk.around.as_ref().and_then(|around| around.awaited.as_ref());
-        let Some((id, receipt)) = awaited else { return };
-        if list.inline_route(*id).is_some_and(|route| route.takes(self.message.kind().id(), &self.message)) {
-            receipt.set(SyncOutcome::Handled);
-        }
-    }
-
     #[inline]
     pub(super) fn finish(&mut self) -> Report {
         if !self.report.reached() && !self.walk.control {
@@ -501,14 +414,5 @@ impl<'w> Fanout<'w> {
             self.errands.close(&self.walk.topic.exchange);
         }
         self.report
-    }
-}
-
-/// Leaves the gate, also when a panic passes.
-struct Leave<'a>(&'a Guard);
-
-impl Drop for Leave<'_> {
-    fn drop(&mut self) {
-        self.0.gate().leave();
     }
 }
