@@ -64,7 +64,7 @@ fn time_aggregate(
     count: usize,
 ) -> Result<(), stasis_bus::Error> {
     let all = bus.topic("all")?;
-    let subscribe = |number: usize| all.subscription(&format!("inline {number}")).inline(|_| {});
+    let subscribe = |number: usize| all.subscription(format!("inline {number}")).inline(|_| {});
     let _subscriptions: Vec<_> = (0..4).map(subscribe).collect::<Result<_, _>>()?;
     let topics: Vec<Topic> =
         (0..count).map(|number| bus.topic(&format!("call/{number}"))).collect::<Result<_, _>>()?;

@@ -43,7 +43,7 @@ impl Busy {
         let (all, kind) = (bus.topic("all")?, bus.message_type::<u64>("tick")?);
         let listen = |number: usize| {
             let full = stasis_bus::Overflow::DropNewest;
-            all.subscription(&format!("listener {number}")).overflow(full).start(|_| {})
+            all.subscription(format!("listener {number}")).overflow(full).start(|_| {})
         };
         let listeners = (0..listeners).map(listen).collect::<Result<_, _>>()?;
         let other = |number: usize| -> Result<_, stasis_bus::Error> {
