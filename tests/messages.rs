@@ -372,3 +372,31 @@ fn references_given_back_by_several_workers_add_up() {
     eventually(|| census.alive() == 0);
     bus.shutdown(Duration::from_secs(20)).unwrap();
 }
+
+/// The drop of a value may publish, and the worker that drops it runs the Serial mailboxes of that: what it notes there
+/// it gives back as well before it sleeps.
+#[test]
+fn g11_references_noted_while_values_are_dropped_are_given_back_before_the_worker_sleeps() {
+    let _watched = watched();
+    struct Will(stasis_bus::Topic, stasis_bus::Message);
+    impl Drop for Will {
+        fn drop(&mut self) {
+            assert_eq!(self.0.publish(self.1.clone()).accepted, 2);
+        }
+    }
+    // A worker that wakes up to look whether it is to leave would hide it.
+    let bus = Bus::builder().workers(1..=1).idle_timeout(None).build().unwrap();
+    let (kind, heirs) = (bus.message_type::<u8>("word").unwrap(), bus.topic("heirs").unwrap());
+    let (wills, topic) = (bus.message_type::<Will>("will").unwrap(), bus.topic("wills").unwrap());
+    let heard = Arc::new(AtomicUsize::new(0));
+    let serial = |heard: Arc<AtomicUsize>| {
+        let heir = heirs.subscription("heir").accept(&kind).dispatch(stasis_bus::Dispatch::Serial);
+        heir.start(move |delivery| _ = heard.fetch_add(usize::from(!delivery.is_final()), Ordering::SeqCst))
+    };
+    let _heirs = [serial(heard.clone()).unwrap(), serial(heard.clone()).unwrap()];
+    let _pool = topic.subscription("pool").accept(&wills).start(|_| {}).unwrap();
+    let word = kind.message(1);
+    topic.publish(wills.message(Will(heirs.clone(), word.clone())));
+    eventually(|| heard.load(Ordering::SeqCst) == 2);
+    eventually(|| word.reference_count() == 1);
+}

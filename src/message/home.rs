@@ -399,9 +399,10 @@ pub(crate) fn send_messages_home() {
 
 /// Drops what this thread holds for others, and what lies in the homes it was about to send it to.
 pub(crate) fn drop_dead() {
-    owed::settle();
-    // A value may hold messages: what its drop sends home goes as well.
-    while let Ok(mut trays) = RETURNS.try_with(|returns| returns.0.borrow_mut().take_all()) {
+    loop {
+        // A value may hold messages, and its drop may publish: what that sends home, or has noted, goes as well.
+        owed::settle();
+        let Ok(mut trays) = RETURNS.try_with(|returns| returns.0.borrow_mut().take_all()) else { return };
         let Some(first) = trays.next() else { return };
         drop_dead_of(first);
         trays.for_each(drop_dead_of);

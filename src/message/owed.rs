@@ -9,7 +9,7 @@
 //! | | others hold some | one more in the place |
 //! | a reference to a message without a place | [`FEW`] or fewer are left in all | subtracted at once |
 //! | | more are left | the message takes its place; what another had there is subtracted at once |
-//! | anything, is out of work or has run a number of mailboxes | | [`settle`]: each place is subtracted at once |
+//! | anything, is out of work or has run a number of mailboxes | | [`settle`]: each place is subtracted at once, until none is taken |
 //!
 //! A reference noted is one that is not given back yet, no more: the message stands, its address is nobody else's, and
 //! its count is at least what the place says. *All there are* is read with Acquire, as whoever drops the last reference
@@ -45,14 +45,16 @@ local! {
     static OWED: Cell<Option<NonNull<Owed>>> = Cell::new(None);
 }
 
-/// The calling thread is a worker, until this is dropped.
+/// The calling thread is a worker, until this is dropped. Leaked from a box, which could not be moved while `OWED` points
+/// into it.
 #[must_use]
-pub(crate) struct Owing(Box<Owed>);
+pub(crate) struct Owing(NonNull<Owed>);
 
 impl Owing {
     pub(crate) fn begin() -> Self {
-        let owing = Self(Box::new(Owed { places: [const { Cell::new(None) }; PLACES], taken: Cell::new(0) }));
-        OWED.with(|owed| owed.set(Some(NonNull::from(&*owing.0))));
+        let owed = Owed { places: [const { Cell::new(None) }; PLACES], taken: Cell::new(0) };
+        let owing = Self(NonNull::from(Box::leak(Box::new(owed))));
+        OWED.with(|owed| owed.set(Some(owing.0)));
         owing
     }
 }
@@ -60,7 +62,8 @@ impl Owing {
 impl Drop for Owing {
     fn drop(&mut self) {
         OWED.with(|owed| owed.set(None));
-        self.0.settle();
+        // SAFETY: leaked in `begin`, and nobody has the pointer any more.
+        unsafe { Box::from_raw(self.0.as_ptr()) }.settle();
     }
 }
 
@@ -113,10 +116,14 @@ impl Owed {
         }
     }
 
+    /// Until nothing is left: the drop of a value may publish, and so have more noted.
     fn settle(&self) {
-        if self.taken.get() == 0 {
-            return;
+        while self.taken.get() > 0 {
+            self.settle_once();
         }
+    }
+
+    fn settle_once(&self) {
         for place in &self.places {
             if let Some(noted) = place.take() {
                 self.taken.set(self.taken.get() - 1);
