@@ -291,11 +291,12 @@ impl Tracing {
 impl Drop for Tracing {
     fn drop(&mut self) {
         self.stop.set(());
-        self.inner.fence.untrace();
         if let Some(bus) = self.inner.bus.upgrade() {
             bus.trace_shutdown(None);
             bus.exchange().followed(0, None);
         }
+        // Last: from here on somebody else may trace the bus, and what that has set up is not ours to take away.
+        self.inner.fence.untrace();
     }
 }
 
