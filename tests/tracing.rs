@@ -466,6 +466,22 @@ fn a_reader_and_a_batch_have_spans_that_nobody_is_inside_of() {
     }
 }
 
+/// What a reader has had is its own: nothing of a followed message waits until it comes again.
+#[test]
+fn a_message_that_is_followed_is_held_by_nobody_but_its_reader() {
+    let _watched = watched();
+    let manual = sampled();
+    let mut stream = manual.topic.subscription("stream").accept(&manual.kind).stream().unwrap();
+    let message = manual.kind.message(0);
+    let publish = || (0..ROW).for_each(|_| sent(manual.topic.publish(message.clone())));
+    manual.kept.hears(publish);
+    for left in (0..ROW as usize).rev() {
+        drop(manual.kept.hears(|| stream.try_recv().unwrap()));
+        assert_eq!(message.reference_count(), 1 + left);
+    }
+    assert_eq!(manual.kept.spans("stasis.handle").len(), 1);
+}
+
 #[test]
 fn a_message_that_is_lost_closes_its_span() {
     let _watched = watched();

@@ -127,6 +127,11 @@ impl Entry {
         }
     }
 
+    /// Whether somebody waits until it is handled.
+    pub(super) fn is_waited_for(&self) -> bool {
+        matches!(self, Self::Awaited(envelope) if envelope.receipt.is_some())
+    }
+
     /// The same with another message: who waits for that one waits for this.
     pub(super) fn with_message(mut self, message: Message) -> Self {
         match &mut self {

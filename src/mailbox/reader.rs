@@ -308,7 +308,9 @@ impl Place {
         self.leg = entry.take_leg();
         match entry {
             Entry::Plain(message) => message,
-            awaited => self.last.insert(awaited).message().clone(),
+            awaited if awaited.is_waited_for() => self.last.insert(awaited).message().clone(),
+            // Was followed. What is dropped here, under the lock, is not the last reference.
+            followed => followed.message().clone(),
         }
     }
 
