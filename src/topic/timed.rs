@@ -4,9 +4,12 @@
 //! but a few. An inline handler found slow has its topic *watched*: every walk that calls there is timed until a row of
 //! them was fast.
 
-use super::TopicCore;
-use super::following::Around;
+use super::collect::Reached;
+use super::following::{Around, Trail};
+use super::walk::Walk;
+use super::{Report, TopicCore};
 use crate::mailbox::{Arrived, Inline};
+use crate::message::Message;
 use crate::sync::time::Clock;
 use std::cell::Cell;
 
@@ -38,6 +41,30 @@ impl TopicCore {
         }
         let weight = if watched == 0 { EVERY } else { 1 };
         Some(InlineTiming { topic: self, clock: &self.exchange.clock, weight, slow: Cell::new(false) })
+    }
+}
+
+impl Walk<'_> {
+    #[cold]
+    pub(super) fn deliver_timed(&self, reached: &[Reached], message: Message) -> Report {
+        let clock = &self.topic.exchange.clock;
+        let began = clock.monotonic_ns();
+        let report = match self.topic.exchange.follow(&self.topic.name, &message) {
+            None => self.hand_out(reached, message),
+            Some(trail) => self.hand_out_followed(reached, message, trail),
+        };
+        self.topic.note_publish(clock.monotonic_ns().saturating_sub(began));
+        report
+    }
+
+    fn hand_out_followed(&self, reached: &[Reached], message: Message, trail: Box<dyn Trail>) -> Report {
+        let awaited = self.around.as_ref().and_then(|around| around.awaited.clone());
+        let walk = self.with_around(Around { awaited, trail: Some(trail) });
+        let report = walk.hand_out(reached, message);
+        if let Some(trail) = walk.around.and_then(|around| around.trail) {
+            trail.returned(&report);
+        }
+        report
     }
 }
 

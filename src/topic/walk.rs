@@ -17,7 +17,7 @@
 
 use super::collect::{Reached, collect, give_scratch, take_scratch};
 use super::errands::Errands;
-use super::following::{Around, Trail};
+use super::following::Around;
 use super::publisher::Counts;
 use super::subscribers::Route;
 use super::{Refusal, Report, TopicCore};
@@ -168,30 +168,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    #[cold]
-    fn deliver_timed(&self, reached: &[Reached], message: Message) -> Report {
-        let clock = &self.topic.exchange.clock;
-        let began = clock.monotonic_ns();
-        let report = match self.topic.exchange.follow(&self.topic.name, &message) {
-            None => self.hand_out(reached, message),
-            Some(trail) => self.hand_out_followed(reached, message, trail),
-        };
-        self.topic.note_publish(clock.monotonic_ns().saturating_sub(began));
-        report
+    /// The same walk, with its message in envelopes.
+    pub(super) fn with_around(&self, around: Around) -> Walk<'_> {
+        Walk { around: Some(around), timed: Cell::new(true), ..*self }
     }
 
-    fn hand_out_followed(&self, reached: &[Reached], message: Message, trail: Box<dyn Trail>) -> Report {
-        let awaited = self.around.as_ref().and_then(|around| around.awaited.clone());
-        let around = Some(Around { awaited, trail: Some(trail) });
-        let walk = Walk { around, timed: Cell::new(true), ..*self };
-        let report = walk.hand_out(reached, message);
-        if let Some(trail) = walk.around.and_then(|around| around.trail) {
-            trail.returned(&report);
-        }
-        report
-    }
-
-    fn hand_out(&self, reached: &[Reached], message: Message) -> Report {
+    pub(super) fn hand_out(&self, reached: &[Reached], message: Message) -> Report {
         let mut delivery = Fanout::new(self, message);
         delivery.count(reached);
         if delivery.has_taps {
