@@ -145,8 +145,7 @@ impl Mailbox {
             let index = first.wrapping_add(place);
             self.delay.reached(index, || self.clock.monotonic_ns());
             // SAFETY: taken out of the ring, so it is ours alone.
-            let (mut entry, lost) = unsafe { self.open(word) };
-            entry.arrive(&self.profile, Arrived::HandedOver);
+            let (entry, lost) = unsafe { self.open(word, Arrived::HandedOver) };
             let seq = index.wrapping_add(base);
             let told = Told { missed: std::mem::take(&mut missed) + lost, seq, end: None };
             batcher.items.push(BatchItem { entry, told });

@@ -22,7 +22,7 @@
 use super::entry::Entry;
 use super::key::{ConflateKey, Key};
 use super::losses::Loss;
-use super::{Mailbox, Offer, Overflow, Standing};
+use super::{Arrived, Mailbox, Offer, Overflow, Standing};
 use crate::dispatch::fence::PanicPlace;
 use crate::dispatch::frames;
 use crate::message::{Message, SubscriptionChange, update};
@@ -232,25 +232,26 @@ impl Mailbox {
         }
     }
 
-    /// What a word out of the ring stands for, and what its key lost. With a token: now, not when it was taken.
+    /// What a word out of the ring stands for, and what its key lost. With a token: now, not when it was taken. Whoever
+    /// follows it hears how it gets to the subscription: it is for right before that.
     ///
     /// # Safety
     ///
     /// `word` was taken out of the ring, and is opened once.
     #[inline(always)]
-    pub(super) unsafe fn open(&self, word: NonZeroUsize) -> (Entry, u64) {
+    pub(super) unsafe fn open(&self, word: NonZeroUsize, how: Arrived) -> (Entry, u64) {
         if Entry::is_plain(word) {
             // SAFETY: as the caller says.
             return (unsafe { Entry::from_word(word) }, 0);
         }
-        self.open_token(word)
+        self.open_token(word, how)
     }
 
     #[cold]
-    fn open_token(&self, word: NonZeroUsize) -> (Entry, u64) {
+    fn open_token(&self, word: NonZeroUsize, how: Arrived) -> (Entry, u64) {
         // SAFETY: as the caller of `open` says.
         let (found, lost) = unsafe { self.find(word) };
-        let entry = match found {
+        let mut entry = match found {
             Found::Entry(entry) => entry,
             Found::Standing(standing) => Entry::Plain(self.make(standing)),
             Found::Updates { first, last } => {
@@ -258,6 +259,7 @@ impl Mailbox {
                 last.with_message(message)
             }
         };
+        entry.arrive(&self.profile, how);
         (entry, lost)
     }
 

@@ -29,14 +29,6 @@ pub(crate) struct Envelope {
 }
 
 impl Envelope {
-    #[cold]
-    fn arrive(&mut self, at: &Profile, how: Arrived) -> &Message {
-        if let Some(leg) = &mut self.leg {
-            leg.arrived(at, how);
-        }
-        &self.message
-    }
-
     fn settle(&self, outcome: SyncOutcome) {
         if let Some(receipt) = &self.receipt {
             receipt.set(outcome);
@@ -110,12 +102,12 @@ impl Entry {
         }
     }
 
-    /// The message, which has come to the subscription.
-    #[inline]
-    pub(super) fn arrive(&mut self, at: &Profile, how: Arrived) -> &Message {
-        match self {
-            Self::Plain(message) => message,
-            Self::Awaited(envelope) => envelope.arrive(at, how),
+    /// It has come to the subscription.
+    pub(super) fn arrive(&mut self, at: &Profile, how: Arrived) {
+        if let Self::Awaited(envelope) = self
+            && let Some(leg) = &mut envelope.leg
+        {
+            leg.arrived(at, how);
         }
     }
 

@@ -165,13 +165,13 @@ impl Mailbox {
         let untimed = self.handling.untimed();
         for word in group {
             // SAFETY: taken out of the ring, so it is ours alone.
-            let (entry, lost) = unsafe { self.open(word) };
+            let (entry, lost) = unsafe { self.open(word, Arrived::Called) };
             let entry = cursor.entry.insert(entry);
             self.delay.reached(cursor.index, || self.clock.monotonic_ns());
             let seq = cursor.index.wrapping_add(cursor.base);
             let missed = std::mem::take(&mut cursor.missed) + lost + self.losses.take();
-            let message = entry.arrive(&self.profile, Arrived::Called);
-            let arrival = Arrival { message, told: Told { missed, seq, end: None } };
+
+            let arrival = Arrival { message: entry.message(), told: Told { missed, seq, end: None } };
             match seq & untimed {
                 0 => self.handling.timed(seq, || self.clock.monotonic_ns(), || handler(&arrival)),
                 _ => handler(&arrival),
