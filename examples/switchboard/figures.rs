@@ -24,6 +24,10 @@ mod served {
         pub(crate) fn address(&self) -> SocketAddr {
             self.0.address()
         }
+
+        pub(crate) fn stop(self) {
+            self.0.stop();
+        }
     }
 }
 
@@ -42,6 +46,10 @@ mod served {
 
         pub(crate) fn address(&self) -> SocketAddr {
             match *self {}
+        }
+
+        pub(crate) fn stop(self) {
+            match self {}
         }
     }
 }

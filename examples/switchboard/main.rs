@@ -208,7 +208,9 @@ fn replay(
     drop(asked);
     let state = options.state.then(|| board.state().table());
     let outcome = board.finish(&end)?;
-    drop(figures);
+    if let Some(figures) = figures {
+        figures.stop();
+    }
     watching.finish(&outcome);
 
     let summary = Summary::new(&names, &end, &outcome);

@@ -13,8 +13,7 @@
 //! *What that is worth.* Keys that were chosen without knowledge of this cache's random words meet no more often than
 //! others. NH is no pseudo-random function: who learns many hashes can compute the words. They are shown to nobody; what
 //! they have an influence on are the order of a dump and the time of a look. SipHash for all keys would withstand also
-//! somebody who draws conclusions from those, at three times the instructions of the rest of a look: measured with 10,000
-//! entries, 46 ns instead of 24.
+//! somebody who draws conclusions from those: measured with 8,192 entries, 50 ns for a look instead of 29.
 
 use crate::map::Spreads;
 use crate::message::entry_key::{EntryKey, KeyRef};

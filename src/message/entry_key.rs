@@ -15,8 +15,7 @@ const WORD: usize = size_of::<u64>();
 /// A short id, with zeroes behind it: the words' bytes in memory are its bytes.
 ///
 /// Made and compared word by word, never as wider or narrower pieces. A load that needs two of the stores before it waits
-/// until both are done, and so for everything before them: searches one after the other would not overlap. Measured, that
-/// made a search twice as long.
+/// until both are done, and so for everything before them: searches one after the other would not overlap.
 #[derive(Clone, Copy, Eq)]
 pub(crate) struct Words([u64; 3]);
 

@@ -5,7 +5,8 @@
 //! holds no lock any more ([`Exchange::tidy`]).
 //!
 //! *Why writers do it themselves.* The memory goes back to the thread that asks for more of the same, and is still in its
-//! caches. Dropped by a worker it crosses to another core and back: measured, a third of a write.
+//! caches. Dropped by a worker it crosses to another core and back; a third of the time of a write was that, as a
+//! profile said.
 //!
 //! | when | who sweeps |
 //! | --- | --- |
