@@ -30,7 +30,7 @@ impl Subscriber {
             thread::yield_now();
         };
         let mailbox = bare_mailbox(Overflow::default(), 2, consumer);
-        arm(&mailbox, Handler::Batch(Batcher::new(Box::new(handler), 3)));
+        arm(&mailbox, Handler::Batch(Box::new(Batcher::new(Box::new(handler), 3))));
         Self { mailbox, seen, kind }
     }
 

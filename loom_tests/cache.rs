@@ -2,7 +2,7 @@
 //! updates, and what has been told, or published, is found.
 
 use super::one_entry::{Model, Updates, assert_chain};
-use super::{Plain, Witness, explore};
+use super::{Plain, Witness, explore, go_one_way};
 use crate::sync::Arc;
 use crate::{Dispatch, Message, MessageType, Overflow, Subscription};
 use loom::thread::spawn;
@@ -22,7 +22,7 @@ fn sum(kind: &MessageType<u8>) -> impl Fn(&crate::CacheEntry<'_>) -> Option<Mess
 fn updates_come_in_the_order_of_the_swaps() {
     static OURS_LAST: Witness = Witness::new();
     static THEIRS_LAST: Witness = Witness::new();
-    explore(1, || {
+    explore(2, || {
         let model = Model::new();
         let (_told, seen) = model.told(Dispatch::Pool);
         // It is ready to run, and is not run before the end: to tell it more takes a push and no waking.
@@ -33,6 +33,7 @@ fn updates_come_in_the_order_of_the_swaps() {
         model.publish(3);
         let stands = model.number();
         other.join().unwrap();
+        go_one_way();
         drop(theirs);
         model.bus.run_until_idle();
         let last = model.number();
@@ -48,7 +49,7 @@ fn updates_come_in_the_order_of_the_swaps() {
 fn updates_come_in_order_though_a_handler_publishes() {
     static NESTED_LAST: Witness = Witness::new();
     static THEIRS_LAST: Witness = Witness::new();
-    explore(1, || {
+    explore(2, || {
         let model = Model::new();
         let (topic, ours, theirs) = (model.topic.clone(), model.kind.message(2), model.kind.message(3));
         let published = theirs.clone();
@@ -87,7 +88,7 @@ fn conflated(model: &Model) -> (Subscription, Updates, Arc<Plain<u64>>) {
 fn conflated_updates_of_two_publishers_are_one() {
     static OURS_LAST: Witness = Witness::new();
     static THEIRS_LAST: Witness = Witness::new();
-    explore(1, || {
+    explore(2, || {
         let model = Model::new();
         let (_told, seen, missed) = conflated(&model);
         model.publish(1);
@@ -96,6 +97,7 @@ fn conflated_updates_of_two_publishers_are_one() {
         let other = spawn(move || _ = topic.publish(published));
         model.publish(3);
         other.join().unwrap();
+        go_one_way();
         drop(theirs);
         model.bus.run_until_idle();
         let last = model.number();
@@ -112,7 +114,7 @@ fn conflated_updates_of_two_publishers_are_one() {
 fn conflated_updates_are_a_chain() {
     static ONE: Witness = Witness::new();
     static TWO: Witness = Witness::new();
-    explore(2, || {
+    explore(3, || {
         let model = Model::new();
         let (_told, seen, missed) = conflated(&model);
         model.publish(1);
@@ -121,6 +123,7 @@ fn conflated_updates_are_a_chain() {
         let owner = spawn(move || _ = exchange.pool.run_until_idle());
         model.publish(3);
         owner.join().unwrap();
+        go_one_way();
         model.bus.run_until_idle();
         let calls = assert_chain(&seen, Some(3));
         if calls == 1 { &ONE } else { &TWO }.see();
@@ -134,7 +137,7 @@ static TOLD_BEFORE_IT_RETURNED: Witness = Witness::new();
 /// Whoever is told of an update finds it in the cache, though its publish has not returned.
 #[test]
 fn what_is_told_is_found() {
-    explore(1, || {
+    explore(2, || {
         let model = Model::new();
         let (cache, kind) = (model.cache.clone(), model.kind.clone());
         let returned = Arc::new(AtomicBool::new(false));
@@ -151,6 +154,7 @@ fn what_is_told_is_found() {
         model.publish(1);
         returned.store(true, Ordering::Relaxed);
         reader.join().unwrap();
+        go_one_way();
         model.bus.run_until_idle();
         assert_eq!(assert_chain(&seen, Some(1)), 1);
     });
@@ -183,6 +187,7 @@ fn aggregates_do_not_go_stale() {
             seen => panic!("{seen:?}"),
         }
         other.join().unwrap();
+        go_one_way();
         assert_eq!(aggregate(), Some(3));
     });
     assert!(COMPUTED_BY_THEM.was_seen());

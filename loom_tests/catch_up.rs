@@ -2,17 +2,15 @@
 //! bus, in manual mode, somebody who catches up against somebody who writes.
 
 use super::one_entry::Model;
-use super::{Plain, Witness, arm, ending, explore, give_back, kind, profile};
+use super::{Plain, Witness, arm, ending, explore, give_back, go_one_way, kind, profile};
 use crate::dispatch::fence::Fence;
 use crate::dispatch::threads::Threads;
 use crate::dispatch::wait::Wait;
-use crate::mailbox::{
-    Alone, Consumer, Handler, Limits, Mailbox, Offer, Overflow, Reader, Standing, dedicated,
-};
+use crate::mailbox::{Consumer, Handler, Limits, Mailbox, Offer, Overflow, Reader, Standing, dedicated};
 use crate::message::{EndReason, MessageType};
 use crate::queue::Close;
+use crate::sync::Arc;
 use crate::sync::time::Clock;
-use crate::sync::{Arc, WakerCell};
 use loom::thread::spawn;
 
 /// A mailbox with something before its ring; nobody has placed it yet.
@@ -108,7 +106,7 @@ fn snapshot_comes_first() {
 #[test]
 fn thread_of_its_own_waits_for_the_snapshot() {
     explore(2, || {
-        let subscriber = Subscriber::new(Consumer::Dedicated(Alone::new()));
+        let subscriber = Subscriber::new(Consumer::dedicated());
         let threads = Threads::new(0, Arc::new(Fence::new(None)), None);
         let runner = dedicated::start(&threads, &subscriber.mailbox, String::new(), Wait::Park).unwrap();
         let (mailbox, made) = (subscriber.mailbox.clone(), subscriber.kind.clone());
@@ -126,7 +124,7 @@ fn thread_of_its_own_waits_for_the_snapshot() {
 fn discarded_snapshot_is_counted() {
     static LATE: Witness = Witness::new();
     explore(4, || {
-        let reader = Arc::new(Reader::new(Arc::new(held(Consumer::Stream(WakerCell::new()))), ending()));
+        let reader = Arc::new(Reader::new(Arc::new(held(Consumer::stream())), ending()));
         let its = reader.clone();
         let shutdown = spawn(move || {
             its.mailbox().discard();
@@ -160,6 +158,7 @@ impl Model {
         let mut late =
             self.cache.snapshot_subscription("late").accept_update_of(&self.kind).stream().unwrap();
         writer.join().unwrap();
+        go_one_way();
         let (mut told, mut ends) = (Vec::new(), 0);
         while let Ok(received) = late.try_recv() {
             ends += u32::from(received.read(self.bus.snapshot_ends()).is_some());
@@ -180,7 +179,7 @@ impl Model {
 fn update_against_catching_up() {
     static BEFORE: Witness = Witness::new();
     static AFTER: Witness = Witness::new();
-    explore(1, || {
+    explore(2, || {
         let cached = cached_one();
         let told = cached.catch_up_against(cached.kind.message(2));
         match told.as_slice() {
@@ -197,7 +196,7 @@ fn update_against_catching_up() {
 fn clear_against_catching_up() {
     static BEFORE: Witness = Witness::new();
     static AFTER: Witness = Witness::new();
-    explore(1, || {
+    explore(2, || {
         let cached = cached_one();
         let state = cached.cache.get(&cached.kind, "one").unwrap();
         let told = cached.catch_up_against(cached.bus.clear(&state));

@@ -2,7 +2,7 @@
 //! and against the end; a state that is written against the look for old ones. The public bus in manual mode.
 
 use super::one_entry::{Model, assert_chain};
-use super::{Witness, explore};
+use super::{Witness, explore, go_one_way};
 use crate::sync::Arc;
 use crate::topic::exchange::Phase;
 use crate::{Dispatch, MessageType, Watch};
@@ -17,7 +17,7 @@ use std::time::Duration;
 /// A lease goes while its successor is made and publishes: what that one publishes stands, and goes with it.
 #[test]
 fn lease_that_goes_against_a_newer_one() {
-    explore(1, || {
+    explore(2, || {
         let model = Model::new();
         let (told, seen) = model.told(Dispatch::Serial);
         let old = model.cached.lease(&model.kind, "one").unwrap();
@@ -27,6 +27,7 @@ fn lease_that_goes_against_a_newer_one() {
         new.publish(2);
         assert_eq!(model.number(), Some(2));
         gone.join().unwrap();
+        go_one_way();
         assert_eq!(model.number(), Some(2));
         drop(new);
         assert_eq!(model.number(), None);
@@ -41,7 +42,7 @@ fn lease_that_goes_against_a_newer_one() {
 fn lease_that_goes_against_an_update() {
     static CLEARED: Witness = Witness::new();
     static STAYED: Witness = Witness::new();
-    explore(1, || {
+    explore(2, || {
         let model = Model::new();
         let (told, seen) = model.told(Dispatch::Pool);
         let lease = model.cached.lease(&model.kind, "one").unwrap();
@@ -50,6 +51,7 @@ fn lease_that_goes_against_an_update() {
         let other = spawn(move || _ = topic.publish(kind.message(2)));
         drop(lease);
         other.join().unwrap();
+        go_one_way();
         model.bus.run_until_idle();
         let stands = model.number();
         match stands {
@@ -73,7 +75,7 @@ fn next(watch: &mut Watch, kind: &MessageType<u8>) -> Option<u8> {
 /// A task begins to wait while somebody publishes: a change that nobody is woken for would leave it there for ever.
 #[test]
 fn no_change_is_slept_through() {
-    explore(1, || {
+    explore(2, || {
         let model = Model::new();
         let mut watch = model.cache.watch(&model.kind, "one").unwrap();
         let (topic, kind) = (model.topic.clone(), model.kind.clone());
@@ -81,6 +83,7 @@ fn no_change_is_slept_through() {
         assert_eq!(next(&mut watch, &model.kind), Some(1));
         assert_eq!(model.number(), Some(1), "what was told is found");
         publisher.join().unwrap();
+        go_one_way();
     });
 }
 
@@ -97,7 +100,7 @@ impl Wake for Woken {
 /// One waits for an entry to change, and another begins to while somebody publishes: the change wakes both.
 #[test]
 fn one_change_wakes_all_who_watch() {
-    explore(1, || {
+    explore(2, || {
         let model = Model::new();
         let watch = || model.cache.watch(&model.kind, "one").unwrap();
         let (mut ours, mut theirs, woken) = (watch(), watch(), Arc::new(Woken::default()));
@@ -108,6 +111,7 @@ fn one_change_wakes_all_who_watch() {
         let publisher = spawn(move || _ = topic.publish(kind.message(1)));
         assert_eq!(next(&mut ours, &model.kind), Some(1));
         publisher.join().unwrap();
+        go_one_way();
         assert!(woken.0.load(Ordering::Relaxed));
         assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
     });
@@ -116,7 +120,7 @@ fn one_change_wakes_all_who_watch() {
 /// The only one who watches an entry leaves while another begins to: that one is told of the next change all the same.
 #[test]
 fn who_leaves_takes_no_other_watch_along() {
-    explore(2, || {
+    explore(3, || {
         let model = Model::new();
         let leaves = model.cache.watch(&model.kind, "one").unwrap();
         let (cache, kind) = (model.cache.clone(), model.kind.clone());
@@ -133,7 +137,7 @@ fn who_leaves_takes_no_other_watch_along() {
 /// The bus ends while a watch is made and a task begins to wait: it is told.
 #[test]
 fn end_reaches_who_watches() {
-    explore(1, || {
+    explore(2, || {
         let model = Model::new();
         let exchange = model.bus.exchange().clone();
         let end = spawn(move || {
@@ -152,7 +156,7 @@ fn end_reaches_who_watches() {
 fn state_written_during_the_look_expires() {
     static LATER: Witness = Witness::new();
     const TTL: Duration = Duration::from_millis(1);
-    explore(1, || {
+    explore(2, || {
         let model = Model::with(|builder, _| builder.ttl(TTL));
         model.publish(1);
         model.bus.advance(TTL);
@@ -160,6 +164,7 @@ fn state_written_during_the_look_expires() {
         let worker = spawn(move || bus.run_until_idle());
         model.publish(2);
         worker.join().unwrap();
+        go_one_way();
         assert_eq!(model.number(), Some(2), "its time is not over");
         model.bus.advance(TTL);
         model.bus.run_until_idle();

@@ -14,6 +14,7 @@ struct Seen {
     values: Vec<u8>,
     missed: u64,
     finals: u32,
+    end: Option<EndReason>,
 }
 
 /// A mailbox and what its handler saw.
@@ -34,10 +35,20 @@ impl Subscriber {
                 thread::yield_now();
                 seen.missed += arrival.told.missed;
                 seen.finals += u32::from(arrival.told.end.is_some());
+                seen.end = arrival.told.end;
                 seen.values.extend(read.read(arrival.message));
             });
         });
         Self { mailbox, seen, kind }
+    }
+
+    /// One that has room for one message, and has it. The caller has the turn: it stays full until that is passed on.
+    fn full(overflow: Overflow) -> Self {
+        let subscriber = Self::new(overflow, 1, Consumer::Serial);
+        let word = subscriber.kind.message(0).into_word();
+        let offer = subscriber.mailbox.offer(word, &mut Vec::new());
+        assert!(matches!(offer, Offer::Accepted { turn: true, .. }));
+        subscriber
     }
 
     /// Offers one message; passes the turn on. False: refused.
@@ -250,13 +261,7 @@ fn refused_while_ending_is_told_or_closed() {
     static TOLD: Witness = Witness::new();
     static LATE: Witness = Witness::new();
     explore(4, || {
-        let subscriber = Subscriber::new(Overflow::DropNewest, 1, Consumer::Serial);
-        // We have the turn, so the mailbox stays full until we run it.
-        let word = subscriber.kind.message(0).into_word();
-        assert!(matches!(
-            subscriber.mailbox.offer(word, &mut Vec::new()),
-            Offer::Accepted { turn: true, .. }
-        ));
+        let subscriber = Subscriber::full(Overflow::DropNewest);
         let other = subscriber.clone();
         let publisher = spawn(move || other.offer(10));
         assert_eq!(subscriber.mailbox.close(EndReason::Unsubscribed), Close::Now { turn: false });
@@ -278,4 +283,37 @@ fn refused_while_ending_is_told_or_closed() {
         });
     });
     assert!(TOLD.was_seen() && LATE.was_seen());
+}
+
+/// A message that is refused ends the subscription while somebody ends it for another reason: one of the two stands, and the
+/// final message tells of what was refused only if it was that.
+#[test]
+fn one_reason_ends_it() {
+    static REFUSED: Witness = Witness::new();
+    static LATE: Witness = Witness::new();
+    explore(4, || {
+        let subscriber = Subscriber::full(Overflow::Disconnect);
+        let other = subscriber.clone();
+        let publisher = spawn(move || other.offer(10));
+        let first = subscriber.mailbox.begin_end(EndReason::Unsubscribed);
+        let _ = subscriber.mailbox.close(EndReason::Unsubscribed);
+        let offer = publisher.join().unwrap();
+        subscriber.mailbox.pass_turn();
+        let (reason, missed) = match offer {
+            Offer::Disconnected { turn: false } => {
+                REFUSED.see();
+                (EndReason::Disconnected, 1)
+            }
+            Offer::Closed { turn: false } => {
+                LATE.see();
+                (EndReason::Unsubscribed, 0)
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(first, reason == EndReason::Unsubscribed);
+        subscriber.seen.read(|seen| {
+            assert_eq!((seen.end, seen.missed, seen.finals), (Some(reason), missed, 1));
+        });
+    });
+    assert!(REFUSED.was_seen() && LATE.was_seen());
 }

@@ -1,6 +1,6 @@
 //! Readers of the map against its writers, and against those who drop what it retired. The epochs are crossbeam's own.
 
-use super::{Plain, Witness, explore};
+use super::{Plain, Witness, explore, go_one_way};
 use crate::map::{Domain, Map};
 use crate::sync::{Arc, thread};
 use loom::thread::spawn;
@@ -54,12 +54,15 @@ impl Hasher for Itself {
     }
 }
 
-/// Three keys, at home in the first quarters of a table.
-const A: u64 = 1;
+/// Keys at home in the four quarters of a table: `A` and `B` in the first of two groups. `A`, the next two numbers and `B`
+/// have one tag.
+const A: u64 = 2;
 const B: u64 = 1 << 62;
 const C: u64 = 2 << 62;
+const D: u64 = 3 << 62;
 
-/// A map of one shard, and what has outlived its values. A table has two slots, of which one may be used, then four.
+/// A map of one shard, and what has outlived its values. A table has two groups of two slots, of which two slots may be
+/// used, then four groups, then eight.
 struct Model {
     domain: Arc<Domain>,
     map: Map<u64, Value, Itself>,
@@ -112,7 +115,7 @@ fn get_against_replace() {
     static OLD: Witness = Witness::new();
     static NEW: Witness = Witness::new();
     static SOON: Witness = Witness::new();
-    explore(2, || {
+    explore(3, || {
         let model = Model::new(&[A]);
         let theirs = model.clone();
         let writer = spawn(move || {
@@ -128,10 +131,57 @@ fn get_against_replace() {
             other => panic!("{other:?}"),
         }
         writer.join().unwrap();
+        go_one_way();
         model.settle();
         assert_eq!((model.get(A), model.dropped()), (Some(7), 1));
     });
     assert!(OLD.was_seen() && NEW.was_seen() && SOON.was_seen());
+}
+
+/// A group's tags are one word, also of those that others look for meanwhile: who was there is found all the time.
+#[test]
+fn get_against_insert_beside() {
+    static FOUND: Witness = Witness::new();
+    static NOT_YET: Witness = Witness::new();
+    explore(3, || {
+        let model = Model::new(&[A]);
+        let theirs = model.clone();
+        let writer = spawn(move || {
+            theirs.insert(A, 7);
+            theirs.domain.sweep();
+            theirs.insert(A + 1, A + 1);
+        });
+        match model.get(A + 1) {
+            Some(number) if number == A + 1 => FOUND.see(),
+            None => NOT_YET.see(),
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(model.get(A), Some(A | 7)));
+        writer.join().unwrap();
+        go_one_way();
+        assert_eq!((model.get(A), model.get(A + 1)), (Some(7), Some(A + 1)));
+    });
+    assert!(FOUND.was_seen() && NOT_YET.was_seen());
+}
+
+/// Three keys at home in one group of two: who had to go on to the next group is found behind a slot that is emptied, also
+/// if it is used again.
+#[test]
+fn get_behind_a_full_group() {
+    explore(3, || {
+        let model = Model::new(&[A, A + 1, A + 2]);
+        let theirs = model.clone();
+        let writer = spawn(move || {
+            theirs.remove(A);
+            theirs.insert(A, 7);
+        });
+        assert_eq!(model.get(A + 2), Some(A + 2));
+        assert!(matches!(model.get(A), Some(A | 7) | None));
+        writer.join().unwrap();
+        go_one_way();
+        model.settle();
+        assert_eq!((model.get(A), model.get(A + 2), model.dropped()), (Some(7), Some(A + 2), 1));
+    });
 }
 
 /// A reader finds the value or nothing; a neighbour is always found.
@@ -139,8 +189,8 @@ fn get_against_replace() {
 fn get_against_remove() {
     static FOUND: Witness = Witness::new();
     static GONE: Witness = Witness::new();
-    explore(2, || {
-        // At home in the same slot, so that the second is found behind the first.
+    explore(3, || {
+        // At home in the same group, with the same tag.
         let model = Model::new(&[A, A + 1]);
         let theirs = model.clone();
         let writer = spawn(move || {
@@ -154,6 +204,7 @@ fn get_against_remove() {
         }
         assert_eq!(model.get(A + 1), Some(A + 1));
         writer.join().unwrap();
+        go_one_way();
         model.settle();
         assert_eq!((model.get(A), model.dropped()), (None, 1));
     });
@@ -163,19 +214,30 @@ fn get_against_remove() {
 /// A slot is used again by a key of the same hash only, and by it at once: nobody finds another key's value.
 #[test]
 fn get_against_remove_and_insert() {
-    explore(2, || {
+    static OLD: Witness = Witness::new();
+    static NEW: Witness = Witness::new();
+    static GONE: Witness = Witness::new();
+    explore(3, || {
         let model = Model::new(&[A, B]);
         let theirs = model.clone();
         let writer = spawn(move || {
             theirs.remove(A);
+            theirs.domain.sweep();
             theirs.insert(A, 7);
         });
-        assert!(matches!(model.get(A), Some(A | 7) | None));
+        match model.get(A) {
+            Some(A) => OLD.see(),
+            Some(7) => NEW.see(),
+            None => GONE.see(),
+            other => panic!("{other:?}"),
+        }
         assert_eq!(model.get(B), Some(B));
         writer.join().unwrap();
+        go_one_way();
         model.settle();
         assert_eq!((model.get(A), model.dropped()), (Some(7), 1));
     });
+    assert!(OLD.was_seen() && NEW.was_seen() && GONE.was_seen());
 }
 
 /// What is in the map is found while the table is replaced, in the old one or in the new one.
@@ -183,8 +245,8 @@ fn get_against_remove_and_insert() {
 fn get_against_grow() {
     static BOTH: Witness = Witness::new();
     static ONE: Witness = Witness::new();
-    explore(2, || {
-        let model = Model::new(&[A]);
+    explore(3, || {
+        let model = Model::new(&[A, C]);
         let theirs = model.clone();
         let writer = spawn(move || {
             theirs.insert(B, B);
@@ -197,6 +259,7 @@ fn get_against_grow() {
         }
         assert_eq!(model.get(A), Some(A));
         writer.join().unwrap();
+        go_one_way();
         model.settle();
         assert_eq!((model.get(A), model.get(B), model.dropped()), (Some(A), Some(B), 0));
     });
@@ -214,7 +277,7 @@ fn is_met_once(met: &[(u64, u64)]) {
 /// An iteration under one guard goes on in the table that it began with.
 #[test]
 fn iteration_against_grow() {
-    explore(2, || {
+    explore(3, || {
         let model = Model::new(&[A, C]);
         let theirs = model.clone();
         let writer = spawn(move || {
@@ -227,16 +290,18 @@ fn iteration_against_grow() {
         is_met_once(&met);
         drop(pinned);
         writer.join().unwrap();
+        go_one_way();
         model.settle();
     });
 }
 
-/// An iteration that is pinned for one entry at a time goes on in whatever table there is.
+/// An iteration that is pinned for one entry at a time goes on in whatever table there is, where nothing is left behind: two
+/// entries at home in one group stay where they are.
 #[test]
 fn interrupted_iteration_against_grow() {
     static MOVED: Witness = Witness::new();
     explore(2, || {
-        let model = Model::new(&[A, C]);
+        let model = Model::new(&[A, C, D, D + 1]);
         let theirs = model.clone();
         let writer = spawn(move || {
             theirs.insert(B, B);
@@ -246,10 +311,14 @@ fn interrupted_iteration_against_grow() {
         let mut met = Vec::new();
         model.map.for_each(|key, value| met.push((*key, value.look())));
         is_met_once(&met);
+        for steady in [D, D + 1] {
+            assert_eq!(met.iter().filter(|entry| **entry == (steady, steady)).count(), 1, "{met:?}");
+        }
         if met.contains(&(B, B)) {
             MOVED.see();
         }
         writer.join().unwrap();
+        go_one_way();
         model.settle();
     });
     assert!(MOVED.was_seen());
@@ -258,7 +327,7 @@ fn interrupted_iteration_against_grow() {
 /// What one has read, and knows that all are done with, the other drops: after the look.
 #[test]
 fn two_sweeps() {
-    explore(1, || {
+    explore(2, || {
         let model = Model::new(&[A]);
         let theirs = model.clone();
         let reader = spawn(move || {
@@ -268,6 +337,7 @@ fn two_sweeps() {
         model.insert(A, 8);
         model.domain.sweep();
         reader.join().unwrap();
+        go_one_way();
         model.settle();
         assert_eq!(model.dropped(), 1);
     });

@@ -3,7 +3,7 @@
 use super::{Plain, Witness, explore, kind};
 use crate::message::{Message, MessageType};
 use crate::message::{home, owed};
-use crate::sync::Arc;
+use crate::sync::{Arc, thread};
 use loom::thread::{JoinHandle, spawn};
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -50,6 +50,27 @@ fn value_is_dropped_once_and_after_all_use() {
         assert_eq!(dropped(&drops), 1);
         home::forget_blocks();
     });
+}
+
+/// Who finds itself the only owner may change the value: all use by others is over then.
+#[test]
+fn value_is_changed_by_its_only_owner() {
+    static SHARED: Witness = Witness::new();
+    explore(6, || {
+        let ((value, drops), kind) = (value(), kind::<Value>());
+        let mut message = kind.message(value);
+        let (taken, read) = (message.clone(), kind.clone());
+        let taker = spawn(move || read.read(&taken).unwrap().used.read(|()| {}));
+        while kind.read_mut(&mut message).map(|value| value.used.write(|()| {})).is_none() {
+            SHARED.see();
+            thread::yield_now();
+        }
+        taker.join().unwrap();
+        drop(message);
+        assert_eq!(dropped(&drops), 1);
+        home::forget_blocks();
+    });
+    assert!(SHARED.was_seen());
 }
 
 /// The publisher takes back in one subtraction what nobody took, its own reference among it.

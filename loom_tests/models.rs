@@ -5,7 +5,9 @@ mod cache;
 mod catch_up;
 mod conflate;
 mod dedicated;
+mod forwards;
 mod gate;
+mod kept;
 mod latch;
 mod lives;
 mod mailbox;
@@ -14,12 +16,18 @@ mod marks;
 mod message;
 mod one_entry;
 mod pool;
+mod replay;
 mod ring;
 mod room;
 mod router;
 mod run_queue;
+mod sites;
+mod spill;
+mod stands;
 mod state;
+mod straight;
 mod stream;
+mod table;
 mod timer;
 mod topic;
 mod waiting;
@@ -28,31 +36,67 @@ mod waker;
 use crate::dispatch::fence::Fence;
 use crate::dispatch::pool::{Pool, PoolConfig};
 use crate::dispatch::threads::Threads;
-use crate::mailbox::{Arrival, Consumer, Ending, Handler, Limits, Mailbox, Overflow, Profile};
+use crate::mailbox::{Arrival, Consumer, Ending, Handler, Host, Limits, Mailbox, Overflow, Profile};
 use crate::message::kind::{Draft, Environment};
-use crate::message::{Message, MessageType};
+use crate::message::{EndReason, Message, MessageType};
 use crate::queue::Marks;
 use crate::sync::time::Clock;
-use crate::sync::{Arc, UnsafeCell};
+use crate::sync::{Arc, UnsafeCell, mutation};
+use std::cell::Cell;
+use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Explores `model`: every interleaving with at most so many preemptions, and every store a load may see.
 ///
-/// `BUS_LOOM_DEEPER=n` allows n more.
+/// `BUS_LOOM_DEEPER=n` allows n more, `BUS_LOOM_MOST=n` allows n at most, `BUS_SITES` has the atomic operations printed that
+/// the model came to.
 fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
-    let deeper =
-        std::env::var("BUS_LOOM_DEEPER").map_or(0, |n| n.parse().expect("BUS_LOOM_DEEPER is a number"));
+    let preemptions = (preemptions + number("BUS_LOOM_DEEPER").unwrap_or(0))
+        .min(number("BUS_LOOM_MOST").unwrap_or(usize::MAX));
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions + deeper);
+    builder.preemption_bound = Some(preemptions);
     builder.max_branches = 20_000;
     let executions = Arc::new(AtomicUsize::new(0));
     let counted = executions.clone();
+    if std::env::var_os("BUS_SITES").is_some() {
+        mutation::start_noting();
+    }
+    note_panics();
     builder.check(move || {
         counted.fetch_add(1, Ordering::Relaxed);
         model();
     });
     println!("{} executions", executions.load(Ordering::Relaxed));
+    assert!(!PANICKED.get(), "something panicked in a handler, and was caught");
+    mutation::noted().iter().for_each(|site| println!("site {site}"));
+}
+
+/// From here on this execution goes one way: all who race are joined, or have nothing left to do. What is not varied any more
+/// is how thread-locals of theirs are dropped (a handle of an epoch, say), and how they go.
+fn go_one_way() {
+    loom::skip_branch();
+}
+
+std::thread_local! {
+    /// Something has panicked in a model of this thread. All threads of a model are this one.
+    static PANICKED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The bus catches what panics in its handlers, also what a model finds wrong there.
+fn note_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            PANICKED.set(true);
+            before(panic);
+        }));
+    });
+}
+
+fn number(variable: &str) -> Option<usize> {
+    std::env::var(variable).ok().map(|n| n.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
 }
 
 /// Counts how often a model came through a place that it exists for: one that never does shows nothing.
@@ -132,9 +176,19 @@ fn pool() -> Arc<Pool> {
 /// No ring gets that far.
 const NO_MARKS: Marks = Marks { high: u64::MAX, low: 0 };
 
+/// Where the subscriptions of models stand: nowhere.
+struct Nowhere(MessageType<()>);
+
+impl Host for Nowhere {
+    fn farewell(&self, _: &Profile, _: EndReason) -> Message {
+        self.0.message(())
+    }
+
+    fn forget(&self, _: &Profile) {}
+}
+
 fn ending() -> Ending {
-    let farewell = kind::<()>();
-    Ending { farewell: Box::new(move |_| farewell.message(())), on_end: None, forget: Box::new(|| {}) }
+    Ending { host: Arc::new(Nowhere(kind())), on_end: None }
 }
 
 /// A mailbox of no topic, without a handler.

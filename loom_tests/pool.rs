@@ -26,18 +26,25 @@ fn pool(workers_max: usize) -> Arc<Pool> {
     })
 }
 
-/// A job that runs once: `code`, then it is over.
-struct Once<F: Fn() + Send + Sync>(F);
+/// A job: `code` says whether it is over.
+struct Runs<F>(F);
 
-impl<F: Fn() + Send + Sync + 'static> Job for Once<F> {
+impl<F: Fn() -> After + Send + Sync + 'static> Job for Runs<F> {
     unsafe fn run(&self, _: Budget) -> After {
-        (self.0)();
-        After::Ended
+        (self.0)()
     }
 }
 
+/// Pushes a job that runs once.
 fn push(pool: &Arc<Pool>, code: impl Fn() + Send + Sync + 'static) {
-    let job = Arc::new(Once(code));
+    push_again(pool, move || {
+        code();
+        After::Ended
+    });
+}
+
+fn push_again(pool: &Arc<Pool>, code: impl Fn() -> After + Send + Sync + 'static) {
+    let job = Arc::new(Runs(code));
     hold_itself(&job);
     // SAFETY: its turn is made here, once, and it holds itself.
     pool.push(unsafe { Ready::new(&*job) });
@@ -75,6 +82,24 @@ fn standby_takes_over_from_a_stuck_worker() {
     assert!(GREW.was_seen());
 }
 
+/// Two workers are stuck in jobs that wait for a third one: the standby that becomes a worker has a successor, which does so
+/// in its turn.
+#[test]
+fn pool_grows_while_its_workers_are_parked() {
+    explore(0, || {
+        let pool = pool(3);
+        let done = Arc::new(Latch::new());
+        for _ in 0..2 {
+            let waited = done.clone();
+            push(&pool, move || _ = waited.wait(Deadline::after(None)));
+        }
+        let set = done.clone();
+        push(&pool, move || set.set(()));
+        done.wait(Deadline::after(None));
+        stop(&pool);
+    });
+}
+
 /// One worker, which waits for another job as `publish_sync` and `join` do: its seat is taken by a fresh thread, once, and
 /// it leaves when it is back.
 #[test]
@@ -92,6 +117,31 @@ fn seat_is_handed_over_by_a_worker_that_waits() {
         push(&pool, move || set.set(()));
         over.wait(Deadline::after(None));
         assert_eq!(pool.workers(), 1);
+        stop(&pool);
+    });
+}
+
+/// A job waits in its first run, for another one, and is to run again: who has lost its seat meanwhile passes it on, to a
+/// worker that may be asleep by then, with all that it has done.
+#[test]
+fn job_of_who_has_lost_its_seat_runs_again() {
+    explore(1, || {
+        let pool = pool(1);
+        let (done, over) = (Arc::new(Latch::new()), Arc::new(Latch::new()));
+        let (waited, ended, runs) = (done.clone(), over.clone(), Plain::new(0));
+        push_again(&pool, move || match runs.write(|runs| std::mem::replace(runs, *runs + 1)) {
+            0 => {
+                pool::hand_over().expect("a thread can be had");
+                waited.wait(Deadline::after(None));
+                After::Again
+            }
+            _ => {
+                ended.set(());
+                After::Ended
+            }
+        });
+        push(&pool, move || done.set(()));
+        over.wait(Deadline::after(None));
         stop(&pool);
     });
 }

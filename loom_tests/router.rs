@@ -1,8 +1,8 @@
 //! Routers, by the public interface in manual mode: changes of routes against publishes, calls, each other, and the end.
 
 use super::{Plain, Witness, explore};
-use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, let_replaced_go, thread};
 use crate::{Bus, Filter, Formatters, MessageType, Router, Topic};
 use loom::thread::spawn;
 
@@ -136,6 +136,48 @@ fn remove_against_a_running_call() {
         model.end();
     });
     assert!(CALLED.was_seen() && UNROUTED.was_seen());
+}
+
+/// A route is removed while it is called, by somebody who waits until it is gone: its closure has been dropped then. (The call
+/// returns when somebody waits for it. What goes with a table that nobody reads any more has no edges here, so the table that
+/// is read is let go by its reader.)
+#[test]
+fn remove_and_wait_against_a_running_call() {
+    static WAITED: Witness = Witness::new();
+    static NOT_CALLED: Witness = Witness::new();
+    let_replaced_go();
+    explore(3, || {
+        let model = Model::new();
+        let held = Held(Arc::new(Plain::new(true)));
+        let (is_held, is_called) = (held.0.clone(), Arc::new(AtomicBool::new(false)));
+        let (called, exchange) = (is_called.clone(), model.bus.exchange().clone());
+        let route = move |_: &u8, _: &crate::Delivery<'_>| {
+            held.0.read(|&held| assert!(held));
+            called.store(true, Ordering::Relaxed);
+            while exchange.counts.waits.get() == 0 {
+                thread::yield_now();
+            }
+        };
+        model.router.add(&model.kind, route).unwrap();
+        assert!(model.publish(&model.kind, 1));
+        let bus = model.bus.clone();
+        let worker = spawn(move || _ = bus.run_until_idle());
+        assert_eq!(model.router.remove_and_wait(&model.kind), Ok(true));
+        is_held.read(|&held| assert!(!held, "its closure is still there"));
+        worker.join().unwrap();
+        if is_called.load(Ordering::Relaxed) { &WAITED } else { &NOT_CALLED }.see();
+        model.end();
+    });
+    assert!(WAITED.was_seen() && NOT_CALLED.was_seen());
+}
+
+/// What a route has: true as long as it has it.
+struct Held(Arc<Plain<bool>>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.write(|held| *held = false);
+    }
 }
 
 /// Two change routes at a time: when both have returned, the filter is that of the table.

@@ -5,7 +5,7 @@ use crate::mailbox::reader::Item;
 use crate::mailbox::{Consumer, Mailbox, Offer, Overflow, Reader};
 use crate::message::{EndReason, MessageType};
 use crate::queue::Close;
-use crate::sync::{Arc, Parker, Unparker, WakerCell, thread};
+use crate::sync::{Arc, Parker, Unparker, thread};
 use loom::thread::spawn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, Wake, Waker};
@@ -19,7 +19,7 @@ impl Wake for Alarm {
 }
 
 fn reader() -> Reader {
-    let consumer = Consumer::Stream(WakerCell::new());
+    let consumer = Consumer::stream();
     Reader::new(bare_mailbox(Overflow::default(), 2, consumer), ending())
 }
 
@@ -110,7 +110,7 @@ fn reader_never_sleeps_through_the_end() {
 fn reader_is_told_of_the_last_eviction() {
     static EVICTED: Witness = Witness::new();
     explore(2, || {
-        let consumer = Consumer::Stream(WakerCell::new());
+        let consumer = Consumer::stream();
         let reader = Reader::new(bare_mailbox(Overflow::DropOldest, 1, consumer), ending());
         let (mailbox, closed) = (reader.mailbox().clone(), reader.mailbox().clone());
         let publisher = spawn(move || {

@@ -41,12 +41,16 @@ fn rings_with_workers(workers_max: usize) {
     let pool = threaded(workers_max);
     // The threads start, find nothing, and are on their way to sleep.
     pool.flush();
+    rings(&pool);
+    assert!(pool.stop(Deadline::after(None)).is_empty());
+}
+
+fn rings(pool: &Arc<Pool>) {
     let work = Arc::new(Tells(Latch::new()));
     let weak = Arc::downgrade(&work);
     let alarm = pool.alarm(weak);
     alarm.set(0);
     work.0.wait(Deadline::after(None));
-    assert!(pool.stop(Deadline::after(None)).is_empty());
 }
 
 /// The standby goes to sleep while a time is set, and nobody pushes any job: it wakes up and rings.
@@ -59,6 +63,19 @@ fn no_alarm_is_slept_through() {
 #[test]
 fn full_pool_gets_a_standby_for_its_first_alarm() {
     explore(2, || rings_with_workers(1));
+}
+
+/// The same while somebody else starts the threads: who starts them sees that a time was set, or who sets it sees that there is no standby.
+#[test]
+fn first_alarm_against_the_start_of_a_full_pool() {
+    explore(1, || {
+        let pool = threaded(1);
+        let theirs = pool.clone();
+        let starts = spawn(move || theirs.flush());
+        rings(&pool);
+        starts.join().unwrap();
+        assert!(pool.stop(Deadline::after(None)).is_empty());
+    });
 }
 
 /// Notes what it finds done when it is rung; what it touches is plain, so two calls at once are an error.
@@ -100,4 +117,24 @@ fn time_set_while_ringing_rings_again() {
         }
     });
     assert!(AGAIN.was_seen());
+}
+
+/// Somebody rings for one alarm while another one is set: that one rings as well.
+#[test]
+fn time_set_while_another_one_rings() {
+    explore(3, || {
+        let pool = pool();
+        let works = [(); 2].map(|()| Arc::new(Tells(Latch::new())));
+        let [one, other] = works.each_ref().map(|work| {
+            let weak = Arc::downgrade(work);
+            pool.alarm(weak)
+        });
+        one.set(0);
+        let rung = pool.clone();
+        let rings = spawn(move || rung.run_until_idle());
+        other.set(0);
+        rings.join().unwrap();
+        pool.run_until_idle();
+        assert!(works.iter().all(|work| work.0.is_set()));
+    });
 }

@@ -45,6 +45,15 @@ impl Model {
         (builder.start(handler).unwrap(), seen)
     }
 
+    /// One without a filter: on a list of such a topic goes straight.
+    fn open_mailbox(&self) -> (Subscription, Shared) {
+        let (seen, kind) = (Shared::new(Plain::new(Seen::default())), self.kind.clone());
+        let shown = seen.clone();
+        let handler = move |delivery: &Delivery<'_>| shown.write(|seen| seen.note(delivery, &kind));
+        let builder = self.topic.subscription("model").capacity(4).dispatch(Dispatch::Pool);
+        (builder.start(handler).unwrap(), seen)
+    }
+
     fn inline(&self) -> (Subscription, Shared) {
         let (seen, kind) = (Shared::new(Plain::new(Seen::default())), self.kind.clone());
         let shown = seen.clone();
@@ -105,6 +114,40 @@ fn publish_against_unsubscribe_of_an_inline_handler() {
         model.unsubscribe(&subscription, &seen);
     });
     assert!(DELIVERED.was_seen() && LATE.was_seen());
+}
+
+/// Two end a subscription at a time: one is told that it did, and the final comes once.
+fn two_ends(model: &Model, (subscription, seen): (Subscription, Shared)) {
+    let subscription = Arc::new(subscription);
+    let theirs = subscription.clone();
+    let other = spawn(move || theirs.unsubscribe());
+    let ours = subscription.unsubscribe();
+    assert_ne!(ours, other.join().unwrap());
+    model.bus.run_until_idle();
+    assert!(subscription.is_done());
+    seen.read(|seen| assert_eq!(seen.finals, 1));
+    if ours { &ENDED_BY_US } else { &ENDED_BY_THEM }.see();
+}
+
+static ENDED_BY_US: Witness = Witness::new();
+static ENDED_BY_THEM: Witness = Witness::new();
+
+#[test]
+fn two_ends_of_a_mailbox_are_one() {
+    explore(5, || {
+        let model = Model::new();
+        two_ends(&model, model.mailbox());
+    });
+    assert!(ENDED_BY_US.was_seen() && ENDED_BY_THEM.was_seen());
+}
+
+#[test]
+fn two_ends_of_an_inline_handler_are_one() {
+    explore(5, || {
+        let model = Model::new();
+        two_ends(&model, model.inline());
+    });
+    assert!(ENDED_BY_US.was_seen() && ENDED_BY_THEM.was_seen());
 }
 
 /// A mailbox becomes visible while somebody publishes: it gets the message or does not, as the publisher was told.
@@ -213,6 +256,75 @@ fn kept_list_against_subscribe() {
     assert!(BEFORE.was_seen() && AFTER.was_seen());
 }
 
+/// One thread publishes by the topic and then by a kept list. Returns its thread, which tells what each reached.
+fn two_ways(model: &Model) -> loom::thread::JoinHandle<[bool; 2]> {
+    let (topic, mut publisher, kind) = (model.topic.clone(), model.topic.publisher(), model.kind.clone());
+    spawn(move || {
+        let first = topic.publish(kind.message(1)).reached();
+        [first, publisher.publish(kind.message(2)).reached()]
+    })
+}
+
+/// A subscription goes, and none of the two messages comes if the one before it did not: it went at one moment, by
+/// whatever way one published.
+fn two_ways_against_unsubscribe(subscribe: impl FnOnce(&Model) -> (Subscription, Shared)) -> [bool; 2] {
+    let model = Model::new();
+    let (subscription, seen) = subscribe(&model);
+    let thread = two_ways(&model);
+    subscription.unsubscribe();
+    let reached = thread.join().unwrap();
+    model.bus.run_until_idle();
+    assert_ne!(reached, [false, true], "the second reached who was gone for the first");
+    seen.read(|seen| {
+        assert_eq!([1, 2].map(|value| seen.values.contains(&value)), reached);
+        assert_eq!(seen.finals, 1);
+    });
+    reached
+}
+
+#[test]
+fn two_ways_against_unsubscribe_of_a_mailbox() {
+    static BETWEEN: Witness = Witness::new();
+    explore(3, || {
+        if two_ways_against_unsubscribe(Model::mailbox) == [true, false] {
+            BETWEEN.see();
+        }
+    });
+    assert!(BETWEEN.was_seen());
+}
+
+#[test]
+fn two_ways_against_unsubscribe_of_an_inline_handler() {
+    static BETWEEN: Witness = Witness::new();
+    explore(2, || {
+        if two_ways_against_unsubscribe(Model::inline) == [true, false] {
+            BETWEEN.see();
+        }
+    });
+    assert!(BETWEEN.was_seen());
+}
+
+/// A subscription comes, and none of the two messages is missing if the one before it came.
+#[test]
+fn two_ways_against_subscribe() {
+    static BETWEEN: Witness = Witness::new();
+    explore(3, || {
+        let model = Model::new();
+        let thread = two_ways(&model);
+        let (subscription, seen) = model.mailbox();
+        let reached = thread.join().unwrap();
+        model.bus.run_until_idle();
+        assert_ne!(reached, [true, false], "the second missed who was there for the first");
+        seen.read(|seen| assert_eq!([1, 2].map(|value| seen.values.contains(&value)), reached));
+        if reached == [false, true] {
+            BETWEEN.see();
+        }
+        subscription.unsubscribe();
+        model.bus.run_until_idle();
+    });
+    assert!(BETWEEN.was_seen());
+}
+
 /// A forward is cancelled while a list with it is kept: a publish that begins after that has returned does not use it.
 #[test]
 fn kept_list_against_cancel() {
@@ -305,4 +417,69 @@ fn filter_change_against_filter_change() {
         second.unsubscribe();
         model.bus.run_until_idle();
     });
+}
+
+/// A publish where the topic's list is shown, one by a `Publisher`, and one more of the first kind.
+fn hot_two_ways(model: &Model) -> loom::thread::JoinHandle<[bool; 3]> {
+    let (topic, mut publisher, kind) = (model.topic.clone(), model.topic.publisher(), model.kind.clone());
+    spawn(move || {
+        topic.core().heat();
+        let first = topic.publish(kind.message(1)).reached();
+        let second = publisher.publish(kind.message(2)).reached();
+        [first, second, topic.publish(kind.message(3)).reached()]
+    })
+}
+
+/// Nobody reads a list any more: none that was replaced is left.
+fn nothing_stays(model: &Model) {
+    assert_eq!(model.bus.exchange().stands.retired(), 0, "lists that nobody reads");
+}
+
+/// Where the list is shown, too, a change has one moment.
+#[test]
+fn hot_two_ways_against_unsubscribe() {
+    static BETWEEN: Witness = Witness::new();
+    explore(2, || {
+        let model = Model::new();
+        let (subscription, seen) = model.open_mailbox();
+        let thread = hot_two_ways(&model);
+        subscription.unsubscribe();
+        let reached = thread.join().unwrap();
+        model.bus.run_until_idle();
+        assert!(reached.is_sorted_by(|before, after| before >= after), "a later one reached who was gone");
+        seen.read(|seen| {
+            assert_eq!([1, 2, 3].map(|value| seen.values.contains(&value)), reached);
+            assert_eq!(seen.finals, 1);
+        });
+        nothing_stays(&model);
+        if reached[0] != reached[2] {
+            BETWEEN.see();
+        }
+    });
+    assert!(BETWEEN.was_seen());
+}
+
+/// The same for who comes: somebody else is there, so the list is shown before and after.
+#[test]
+fn hot_two_ways_against_subscribe() {
+    static BETWEEN: Witness = Witness::new();
+    explore(2, || {
+        let model = Model::new();
+        let (other, _) = model.open_mailbox();
+        model.topic.core().heat();
+        let thread = hot_two_ways(&model);
+        let (subscription, seen) = model.open_mailbox();
+        thread.join().unwrap();
+        model.bus.run_until_idle();
+        let got = seen.read(|seen| [1, 2, 3].map(|value| seen.values.contains(&value)));
+        assert!(got.is_sorted(), "a later one missed who was there");
+        if got[0] != got[2] {
+            BETWEEN.see();
+        }
+        subscription.unsubscribe();
+        other.unsubscribe();
+        model.bus.run_until_idle();
+        nothing_stays(&model);
+    });
+    assert!(BETWEEN.was_seen());
 }

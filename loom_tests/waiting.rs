@@ -2,12 +2,15 @@
 //! shutdown against who publishes.
 
 use super::{Plain, Witness, explore};
-use crate::sync::Arc;
+use crate::sync::{Arc, thread};
 use crate::{
     Bus, Delivery, Dispatch, EndReason, Handled, MessageType, OnPanic, Overflow, Subscription, Topic,
+    WaitError,
 };
 use loom::thread::spawn;
 use std::panic::resume_unwind;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 fn bus(manual: bool) -> (Bus, MessageType<u8>, Topic) {
@@ -92,6 +95,73 @@ fn publish_sync_is_handled_by_who_has_the_turn() {
     });
 }
 
+/// Somebody else has the turn, and has handled it before its publisher asks whether it was taken at all: nobody but that one
+/// has the receipt then, which says so.
+#[test]
+fn receipt_that_nobody_else_has_is_read() {
+    explore(2, || {
+        let (_bus, kind, topic) = bus(false);
+        let read = kind.clone();
+        let handler = move |delivery: &Delivery<'_>| {
+            if delivery.read(&read) == Some(&2) {
+                // The other one publishes while this is handled.
+                thread::yield_now();
+            }
+        };
+        let builder = topic.subscription("model").accept(&kind).capacity(2).dispatch(Dispatch::Serial);
+        let subscription = Arc::new(builder.start(handler).unwrap());
+        let (awaited, made) = (subscription.clone(), kind.clone());
+        let waits = spawn(move || awaited.publish_sync(made.message(1), None).unwrap());
+        assert_eq!(topic.publish(kind.message(2)).accepted, 1);
+        assert_eq!(waits.join().unwrap(), Handled::Yes);
+    });
+}
+
+/// Two handlers, each of which publishes to the other one's subscription and waits for that: to one of them it is refused, as
+/// both would wait for ever, or they do not meet.
+#[test]
+fn circle_of_two_is_refused_to_one() {
+    static REFUSED: Witness = Witness::new();
+    static NOT_MET: Witness = Witness::new();
+    explore(1, || {
+        let (bus, kind, _) = bus(false);
+        let pair = Arc::new([OnceLock::new(), OnceLock::new()]);
+        let refused = Arc::new(AtomicU32::new(0));
+        let topics = ["one", "other"].map(|name| bus.topic(name).unwrap());
+        for (at, topic) in topics.iter().enumerate() {
+            let (kind, read) = (kind.clone(), kind.clone());
+            let (pair_of, refused) = (Arc::downgrade(&pair), refused.clone());
+            let handler = move |delivery: &Delivery<'_>| {
+                // What the other one publishes here.
+                let Some(1) = delivery.read(&read) else { return };
+                let pair = pair_of.upgrade().unwrap();
+                let other: &Subscription = pair[1 - at].get().unwrap();
+                match other.publish_sync(kind.message(2), None) {
+                    Ok(handled) => assert_eq!(handled, Handled::Yes),
+                    Err(error) => {
+                        assert_eq!(error, WaitError::WouldDeadlock);
+                        refused.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            };
+            let builder = topic.subscription("model").capacity(2).dispatch(Dispatch::Serial);
+            pair[at].set(builder.start(handler).unwrap()).unwrap();
+        }
+        let [one, other] = topics;
+        let made = kind.clone();
+        let publisher = spawn(move || other.publish(made.message(1)).accepted);
+        assert_eq!((one.publish(kind.message(1)).accepted, publisher.join().unwrap()), (1, 1));
+        match refused.load(Ordering::Relaxed) {
+            0 => NOT_MET.see(),
+            refused => {
+                assert_eq!(refused, 1, "one of them may wait");
+                REFUSED.see();
+            }
+        }
+    });
+    assert!(REFUSED.was_seen() && NOT_MET.was_seen());
+}
+
 /// Its own begin panics, on its thread, while the subscribing thread makes it known: one of the two ends it.
 #[test]
 fn panic_at_the_begin_against_becoming_visible() {
@@ -142,5 +212,21 @@ fn shutdown_against_a_publisher_that_begins_to_wait() {
         let _ = bus.shutdown(Duration::ZERO).unwrap();
         assert!(publisher.join().unwrap() <= 1);
         drop(stream);
+    });
+}
+
+/// Two end the bus at a time: one does, and the other one waits for that and is told the same.
+#[test]
+fn two_shutdowns_are_one() {
+    const LONG: Duration = Duration::from_secs(1);
+    explore(2, || {
+        let (bus, kind, topic) = bus(true);
+        let (subscription, seen) = counting(&topic, &kind, Dispatch::Serial);
+        let theirs = bus.clone();
+        let other = spawn(move || theirs.shutdown(LONG).unwrap());
+        let ours = bus.shutdown(LONG).unwrap();
+        assert_eq!((&ours, ours.ended), (&other.join().unwrap(), 1));
+        assert!(subscription.is_done());
+        seen.read(|seen| assert_eq!(seen.finals, 1));
     });
 }

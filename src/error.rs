@@ -2,6 +2,7 @@
 //!
 //! Publishing is not here: it never fails, its [`Report`](crate::Report) tells what became of the message.
 
+mod brief;
 mod cache;
 #[cfg(feature = "config")]
 mod config_text;
@@ -16,6 +17,7 @@ mod service;
 #[cfg(feature = "tracing")]
 mod trace;
 
+pub(crate) use brief::Brief;
 pub use cache::{CacheError, CachingError, EntryError, WatchEnded};
 #[cfg(feature = "config")]
 pub use config_text::{ConfigProblem, ConfigTextError};
@@ -119,7 +121,7 @@ impl fmt::Display for ConfigError {
             Self::OutOfRange { field, value, allowed } => {
                 write!(f, "{field} is {value}; allowed are {} to {}", allowed.start(), allowed.end())
             }
-            Self::BadName { field, value, why } => write!(f, "{field} {value:?}: {why}"),
+            Self::BadName { field, value, why } => write!(f, "{field} {:?}: {why}", Brief(value)),
             Self::NotAllowed { field, value, allowed } => write!(f, "{field} is {value}; {allowed}"),
             Self::DeclinedControl { name } => {
                 write!(f, "decline {name:?}: a control type cannot be declined; any other type can")

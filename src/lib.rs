@@ -123,12 +123,22 @@ unwind_safe!(Router, Routes);
 #[cfg(all(doctest, feature = "json"))]
 #[doc = include_str!("../docs/MIGRATING.md")]
 mod migrating {}
+#[cfg(doctest)]
+#[doc = include_str!("../docs/PLATFORMS.md")]
+mod platforms {}
 
 // The fuzzer's way to what is private; without `--cfg fuzzing`, which cargo-fuzz sets, there is none.
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub fn check_map(input: &[u8]) {
     map::checks::check(input);
+}
+
+/// The same for the ring under every mailbox.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn check_ring(input: &[u8]) {
+    queue::checks::check(input);
 }
 
 /// The same for the console's query strings.
@@ -138,8 +148,22 @@ pub fn check_query(input: &[u8]) {
     console::check_query(input);
 }
 
+// What the fuzzer found, for the tests of what is private.
+#[cfg(all(test, not(bus_loom)))]
+#[path = "../tests/replay/mod.rs"]
+mod replay;
+#[cfg(all(test, not(bus_loom)))]
+#[path = "../tests/replay/ring.rs"]
+mod ring_cases;
+
 // Inside the crate, because what is modelled is private: see loom_tests/README.md.
 #[cfg(all(test, bus_loom))]
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 #[path = "../loom_tests/models.rs"]
 mod loom_tests;
+
+// The same for the random schedules: see shuttle_tests/README.md.
+#[cfg(all(test, bus_shuttle))]
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
+#[path = "../shuttle_tests/scenarios.rs"]
+mod shuttle_tests;

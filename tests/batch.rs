@@ -333,3 +333,37 @@ fn batch_reports_what_was_left_out() {
         assert!(report.is_closed() && !report.reached());
     }
 }
+
+/// A batch of one takes the way of a publish, and tells the same of it as one of several would.
+#[test]
+fn a_batch_of_one_counts_as_part_of_a_longer_one() {
+    let _watched = watched();
+    let bus = Bus::builder().manual().decline("declined").build().unwrap();
+    let (kind, topic) = (bus.message_type::<u64>("number").unwrap(), bus.topic("t").unwrap());
+    let declined = bus.message_type::<u64>("declined").unwrap();
+    let (other, foreign) = numbers();
+    let mut publisher = topic.publisher();
+    let mut sums = |make: &dyn Fn() -> Message| {
+        let several = topic.publish_batch(vec![make(), make()]);
+        for one in [topic.publish_batch(vec![make()]), publisher.publish_batch(vec![make()])] {
+            let BatchReport { messages, unreached, accepted, filtered, declined, foreign, refusal, .. } = one;
+            let twice = [messages, unreached, accepted, filtered, declined, foreign].map(|count| 2 * count);
+            let BatchReport { messages, unreached, accepted, filtered, declined, foreign, .. } = several;
+            assert_eq!(
+                (twice, refusal),
+                ([messages, unreached, accepted, filtered, declined, foreign], several.refusal)
+            );
+        }
+        several
+    };
+    assert_eq!(sums(&|| kind.message(1)).unreached, 2);
+    let _handlers =
+        [topic.subscription("a").inline(|_| {}).unwrap(), topic.subscription("b").start(|_| {}).unwrap()];
+    let _filtered = topic.subscription("c").accept(&declined).start(|_| {}).unwrap();
+    assert_eq!((sums(&|| kind.message(1)).accepted, sums(&|| kind.message(1)).filtered), (4, 2));
+    assert_eq!((sums(&|| declined.message(1)).declined, sums(&|| foreign.message(1)).foreign), (2, 2));
+    assert_eq!(topic.stats().published, 4 + 2 * 4);
+    end(&bus);
+    assert_eq!(sums(&|| kind.message(1)).refusal, Some(Refusal::Closed));
+    end(&other);
+}

@@ -5,7 +5,8 @@
 mod common;
 
 use common::*;
-use stasis_bus::{Bus, Forward, ForwardError, MessageType, Subscription, Topic};
+use futures_lite::future::block_on;
+use stasis_bus::{Bus, Dispatch, Filter, Forward, ForwardError, MessageType, Overflow, Subscription, Topic};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -283,4 +284,122 @@ fn g1_topics_of_two_buses_cannot_be_joined() {
     let (one, other) = (Graph::new(), Graph::new());
     let error = one.topic("a").forward_to(&other.topic("a")).unwrap_err();
     assert_eq!(error, ForwardError::OtherBus);
+}
+
+/// What a brief listener heard before and behind a gap, if there was one, while one thread publishes by every way in turn.
+fn gap_heard(brief: impl Fn(&Web, &Topic, Dispatch) -> Log<Option<u64>>) -> Option<(Dispatch, u64, u64)> {
+    let web = Web::new();
+    let stop = AtomicBool::new(false);
+    let gap = thread::scope(|scope| {
+        scope.spawn(|| publish_by_every_way(&web.here, &web.kind, &stop));
+        let rounds = (0..50).flat_map(|_| EVERY_MODE.map(|mode| [(&web.here, mode), (&web.there, mode)]));
+        let gap = rounds.flatten().find_map(|(topic, mode)| {
+            let heard: Vec<_> = brief(&web, topic, mode).all().into_iter().flatten().collect();
+            let pairs = heard.iter().zip(&heard[1..]);
+            pairs.map(|(a, b)| (mode, *a, *b)).find(|(_, a, b)| *b != a + 1)
+        });
+        stop.store(true, Ordering::Relaxed);
+        gap
+    });
+    end(&web.bus);
+    gap
+}
+
+/// One topic that is published on, and one behind it.
+struct Web {
+    bus: Bus,
+    kind: MessageType<u64>,
+    here: Topic,
+    there: Topic,
+    _edge: Forward,
+}
+
+impl Web {
+    fn new() -> Self {
+        let (bus, kind) = numbers();
+        let [here, there] = ["here", "there"].map(|name| bus.topic(name).unwrap());
+        let _edge = forward(&here, &there);
+        Self { bus, kind, here, there, _edge }
+    }
+
+    fn listen(&self, topic: &Topic, mode: Dispatch, filter: Filter) -> (Listener, Log<Option<u64>>) {
+        let builder = topic.subscription("brief").filter(filter).capacity(16);
+        note_numbers(builder.overflow(Overflow::block_forever()), mode, &self.kind)
+    }
+
+    fn numbers_only(&self) -> Filter {
+        Filter::all().accept(&self.kind)
+    }
+}
+
+fn await_some(log: &Log<Option<u64>>) {
+    while log.len() < 20 {
+        thread::yield_now();
+    }
+}
+
+fn unsubscribe(listener: &Listener) {
+    listener.unsubscribe();
+    listener.join().unwrap();
+}
+
+/// A change has one moment for all ways to publish: in between, one thread's messages have no gap.
+#[test]
+fn g1_subscriptions_that_come_and_go_find_no_gap_by_whatever_way_one_publishes() {
+    let _watched = watched();
+    let gap = gap_heard(|web, topic, mode| {
+        let (listener, log) = web.listen(topic, mode, web.numbers_only());
+        await_some(&log);
+        unsubscribe(&listener);
+        log
+    });
+    assert_eq!(gap, None);
+}
+
+#[test]
+fn g1_filters_that_change_leave_no_gap_by_whatever_way_one_publishes() {
+    let _watched = watched();
+    let gap = gap_heard(|web, topic, mode| {
+        let other = Filter::all().accept(&web.bus.message_type::<u8>("other").unwrap());
+        let (listener, log) = web.listen(topic, mode, other.clone());
+        listener.set_filter(&web.numbers_only()).unwrap();
+        await_some(&log);
+        listener.set_filter(&other).unwrap();
+        unsubscribe(&listener);
+        log
+    });
+    assert_eq!(gap, None);
+}
+
+#[test]
+fn g1_forwards_that_come_and_go_leave_no_gap_by_whatever_way_one_publishes() {
+    let _watched = watched();
+    let gap = gap_heard(|web, topic, mode| {
+        let behind = web.bus.topic("behind").unwrap();
+        let (listener, log) = web.listen(&behind, mode, web.numbers_only());
+        let edge = forward(topic, &behind);
+        await_some(&log);
+        edge.cancel();
+        unsubscribe(&listener);
+        log
+    });
+    assert_eq!(gap, None);
+}
+
+fn publish_by_every_way(topic: &Topic, kind: &MessageType<u64>, stop: &AtomicBool) {
+    let (mut publisher, mut number) = (topic.publisher(), 0);
+    let mut next = || {
+        number += 1;
+        kind.message(number)
+    };
+    while !stop.load(Ordering::Relaxed) {
+        topic.publish(next());
+        publisher.publish(next());
+        topic.publish_batch(vec![next(), next()]);
+        publisher.republish(&next());
+        block_on(topic.publish_async(next()));
+        publisher.publish_batch(vec![next(), next()]);
+        topic.republish(&next());
+        publisher.publish(next());
+    }
 }

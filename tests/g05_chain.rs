@@ -10,6 +10,7 @@ use stasis_bus::{
     SubscriptionBuilder, Topic,
 };
 use states::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -355,4 +356,42 @@ fn g5_updates_of_two_caches_are_never_made_into_one() {
         heard.iter().map(|message| step(&kind, bus.cache_updates().read(message).unwrap())).collect();
     let due = [2, 20].map(|number| Step { old: None, new: Some(number) });
     assert_eq!(steps, due);
+}
+
+/// Subscriptions that come and go while four threads write: each hears a run of the chain. (Holds by the order in which a list
+/// and its version are shown, which the models `topic::two_ways_...` have; here the window is a few instructions wide.)
+#[test]
+fn g5_who_comes_and_goes_has_a_chain_without_a_hole() {
+    let _watched = watched();
+    let web = Web::new(cache);
+    let writers_done = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for by in 0..PUBLISHERS {
+            let (web, writers_done) = (&web, &writers_done);
+            scope.spawn(move || {
+                for n in 0..5 * EACH {
+                    web.sources[(n % 2) as usize].publish(web.kind.message(state("alice", by << 32 | n)));
+                }
+                writers_done.fetch_add(1, Ordering::Release);
+            });
+        }
+        // Inline handlers are called by several at once, in any order.
+        let modes = EVERY_MODE.into_iter().filter(|mode| *mode != Dispatch::Inline).cycle();
+        for mode in modes.take_while(|_| writers_done.load(Ordering::Acquire) < 4) {
+            let log = Log::new();
+            let noted = log.clone();
+            let builder = web.all.subscription("brief").accept(web.updates());
+            let listener = listen(builder, mode, move |heard| noted.push(heard.message));
+            thread::yield_now();
+            listener.unsubscribe();
+            listener.join().unwrap();
+            let heard = log.all();
+            let updates: Vec<_> = heard.iter().filter_map(|message| web.updates().read(message)).collect();
+            for pair in updates.windows(2) {
+                let (new, old) = (pair[0].new.as_ref().unwrap(), pair[1].old.as_ref().unwrap());
+                assert!(new.is_same(old), "{mode}: {:?} after {:?}", pair[1], pair[0]);
+            }
+        }
+    });
+    common::end(&web.bus);
 }

@@ -5,7 +5,9 @@
 mod common;
 
 use common::*;
-use stasis_bus::{Bus, Dispatch, EndReason, Handled, Key, Message, MessageType, Overflow, PanicPlace, Topic};
+use stasis_bus::{
+    Bus, Cache, Dispatch, EndReason, Handled, Key, Message, MessageType, Overflow, PanicPlace, Topic,
+};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -352,4 +354,60 @@ fn g7_conflate_takes_batches_and_waits_for_nobody() {
     let report = topic.publish_batch((0..100).map(|number| kind.message((number % 2, number))).collect());
     assert_eq!(report.accepted, 200);
     assert_eq!(read_all(&mut stream, &kind), [(Some((0, 98)), 49), (Some((1, 99)), 49)]);
+}
+
+/// A state whose drop may publish others.
+struct Phone {
+    id: &'static str,
+    _last_act: Option<DropAction>,
+}
+
+fn phone(id: &'static str) -> Phone {
+    Phone { id, _last_act: None }
+}
+
+/// Messages are made when the batch is put together, and what is evicted meanwhile is told with the next one made.
+#[test]
+fn g7_conflate_tells_a_batch_of_what_was_evicted_while_it_was_put_together() {
+    let _watched = watched();
+    let bus = Bus::builder().manual().build().unwrap();
+    let (kind, topic) = (bus.message_type::<Phone>("phone").unwrap(), bus.topic("phones").unwrap());
+    let cache = Cache::builder(&bus).id_of(&kind, |phone: &Phone| phone.id).build().unwrap();
+    let cached = topic.caching(&cache).unwrap();
+    let (told, updates) = (Log::new(), bus.cache_updates().clone());
+    let noted = told.clone();
+    let latest =
+        cached.subscription("s").accept(&updates).capacity(8).overflow(Overflow::conflate_by_entry());
+    let _batches = latest.start_batch(move |batch| {
+        for delivery in batch.iter() {
+            let id = delivery.read(&updates).map(|update| update.id().to_owned());
+            noted.push((id, delivery.missed()));
+        }
+    });
+
+    let (topic2, kind2) = (topic.clone(), kind.clone());
+    let evicts = on_drop(move || {
+        for id in ["i", "j"] {
+            topic2.publish(kind2.message(phone(id)));
+        }
+    });
+    let first = kind.message(Phone { _last_act: Some(evicts), ..phone("a") });
+    topic.publish(first.clone());
+    for id in ["b", "c", "d", "e", "f", "g", "h"] {
+        topic.publish(kind.message(phone(id)));
+    }
+    // Until the cache lets go of that state: then its update has it, and we.
+    let mut replaced = 0;
+    while first.reference_count() > 2 {
+        topic.publish(kind.message(phone("a")));
+        replaced += 1;
+    }
+    drop(first);
+    bus.run_until_idle();
+    let due = [("a", replaced + 1), ("c", 0), ("d", 0)].map(|(id, missed)| (Some(id.to_owned()), missed));
+    assert_eq!(
+        told.all()[..3],
+        due,
+        "b was evicted when the message of a was made, and before the handler had it"
+    );
 }

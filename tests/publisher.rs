@@ -307,3 +307,123 @@ fn g11_publisher_may_go_last() {
     drop((bus, kind));
     drop(last);
 }
+
+/// A message that is lent reaches the same subscriptions as one that is given away, and no reference is left over.
+#[test]
+fn g1_a_republished_message_reaches_everybody_and_stays_the_callers() {
+    let _watched = watched();
+    let (bus, kind, topic) = manual();
+    let (next, other) = (bus.topic("next").unwrap(), bus.message_type::<String>("other").unwrap());
+    let _forward = topic.forward_to(&next).unwrap();
+    let message = kind.message(7);
+    let mut publisher = topic.publisher();
+    let mut compare = |what: &str| {
+        let given = topic.publish(message.clone());
+        assert_eq!((topic.republish(&message), publisher.republish(&message)), (given, given), "{what}");
+        bus.run_until_idle();
+        assert_eq!(message.reference_count(), 1, "{what}");
+    };
+    compare("nobody");
+    let listen = |topic: &Topic, mode| note_numbers(topic.subscription("s").accept(&kind), mode, &kind);
+    let inline = [listen(&topic, Dispatch::Inline), listen(&next, Dispatch::Inline)];
+    compare("inline handlers alone");
+    let _uninterested = topic.subscription("none").accept(&other).inline(|_| {}).unwrap();
+    compare("and one that wants something else");
+    let _filtered = next.subscription("none").accept(&other).start(|_| {}).unwrap();
+    compare("and a mailbox that does");
+    let pool = listen(&next, Dispatch::Pool);
+    compare("and one that takes it");
+    let serial = listen(&topic, Dispatch::Serial);
+    compare("and a Serial one");
+    for ((_, log), count) in inline.iter().zip([15, 15]).chain([(&pool, 6), (&serial, 3)]) {
+        assert_eq!(log.await_len(count), vec![Some(7); count]);
+    }
+    end(&bus);
+    let closed = topic.republish(&message);
+    assert_eq!((closed.refusal, message.reference_count()), (Some(Refusal::Closed), 1));
+}
+
+/// It has a seat instead of a place in the count: unsubscribing must see it, whoever publishes how.
+#[test]
+fn g6_publishers_on_many_threads_call_nobody_after_its_end() {
+    let _watched = watched();
+    let (bus, kind) = numbers();
+    let (topic, next) = (bus.topic("topic").unwrap(), bus.topic("next").unwrap());
+    let _forward = topic.forward_to(&next).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let publishers: Vec<_> = (0..3)
+        .map(|way| {
+            let (topic, kind, stop) = (topic.clone(), kind.clone(), stop.clone());
+            thread::spawn(move || {
+                let mut publisher = topic.publisher();
+                let message = kind.message(1);
+                while !stop.load(Ordering::Relaxed) {
+                    match way {
+                        0 => drop(topic.republish(&message)),
+                        _ => drop(publisher.republish(&message)),
+                    }
+                }
+            })
+        })
+        .collect();
+    for round in 0..400 {
+        let (ended, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let handler = {
+            let (ended, calls) = (ended.clone(), calls.clone());
+            move |delivery: &stasis_bus::Delivery<'_>| {
+                assert!(!ended.load(Ordering::Relaxed), "a call after the final one");
+                calls.fetch_add(1, Ordering::Relaxed);
+                ended.store(delivery.is_final(), Ordering::Relaxed);
+            }
+        };
+        let topic = if round % 2 == 0 { &topic } else { &next };
+        let inline = topic.subscription("inline").accept(&kind).inline(handler).unwrap();
+        let before = calls.load(Ordering::Relaxed);
+        while calls.load(Ordering::Relaxed) < before + 2 {
+            thread::yield_now();
+        }
+        inline.unsubscribe();
+        inline.join().unwrap();
+        assert!(ended.load(Ordering::Relaxed));
+    }
+    assert_eq!(bus.stats().panics, 0);
+    stop.store(true, Ordering::Relaxed);
+    publishers.into_iter().for_each(|publisher| publisher.join().unwrap());
+    end(&bus);
+}
+
+/// More than are timed in one publish: each has its turn.
+#[test]
+fn of_many_inline_handlers_every_one_is_timed() {
+    let _watched = watched();
+    let (bus, kind, topic) = manual();
+    let inline = |_| topic.subscription("inline").inline(|_| {}).unwrap();
+    let handlers: Vec<_> = (0..20).map(inline).collect();
+    let mut publisher = topic.publisher();
+    (0..5 * 64).for_each(|number| assert_eq!(publisher.publish(kind.message(number)).accepted, 20));
+    // By a publish of 64, and eight in a row, which go on at the front: so two of five meet each.
+    for handler in &handlers {
+        let times = handler.stats().handler;
+        assert!(times.samples >= 2 && times.count >= 2, "{times:?}");
+    }
+    end(&bus);
+}
+
+/// It looks once for whoever wants it, and then for nobody else: the topics in between count it all the same.
+#[test]
+fn publish_with_counts_on_its_way_like_publish() {
+    let _watched = watched();
+    let (bus, kind, topic) = manual();
+    let [next, last] = ["next", "last"].map(|name| bus.topic(name).unwrap());
+    let _forwards = [topic.forward_to(&next).unwrap(), next.forward_to(&last).unwrap()];
+    assert!(!topic.publish_with(&kind, || unreachable!("nobody listens")).reached());
+    assert_eq!((topic.stats().published, topic.stats().unrouted, next.stats().arrived), (1, 1, 0));
+    let (_inline, log) = note_numbers(last.subscription("inline").accept(&kind), Dispatch::Inline, &kind);
+    let before = last.stats().arrived;
+    // What is made may publish, too.
+    let nested = || topic.publish_with(&kind, || 1).accepted.into();
+    assert_eq!(topic.publish_with(&kind, nested), topic.publish(kind.message(3)));
+    assert_eq!(log.await_len(3), [Some(1), Some(1), Some(3)]);
+    assert_eq!((topic.stats().published, last.stats().arrived - before), (4, 3));
+    end(&bus);
+}

@@ -3,10 +3,10 @@
 mod common;
 
 use common::{Gate, Log, end, eventually, numbers, watched};
-use stasis_bus::{Bus, Dispatch, Handled, Overflow, SubscriptionBuilder, Topic, Wait};
+use stasis_bus::{Bus, Delivery, Dispatch, Handled, Overflow, SubscriptionBuilder, Topic, Wait};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn g10_a_waiting_thread_runs_no_pool_handler() {
@@ -172,6 +172,39 @@ fn g11_a_stuck_thread_that_never_sleeps_is_named() {
     assert_eq!((report.stragglers[0].name.as_str(), report.threads_left.len()), ("stuck", 1), "{report}");
     gate.open();
     stuck.join().unwrap();
+}
+
+/// How long it has been behind goes by when the second message came, not by when the thread began to spin.
+#[test]
+fn a_thread_that_spins_is_not_behind_for_the_time_in_which_nothing_came() {
+    const IDLE: Duration = Duration::from_millis(400);
+    /// Of the coarse clock.
+    const STEP: Duration = Duration::from_millis(50);
+    let _watched = watched();
+    let (bus, kind) = numbers();
+    let topic = bus.topic("numbers").unwrap();
+    let gate = Gate::new();
+    let closed = gate.clone();
+    let read = kind.clone();
+    let handler = move |delivery: &Delivery<'_>| {
+        if delivery.read(&read).is_some_and(|number| *number > 0) {
+            closed.pass();
+        }
+    };
+    let spins = dedicated(&topic, "spins", Wait::BusySpin).accept(&kind).start(handler).unwrap();
+    topic.publish(kind.message(0));
+    eventually(|| spins.stats().handled == 1);
+    thread::sleep(IDLE);
+    let before = Instant::now();
+    topic.publish(kind.message(1));
+    // Taken, and its handler does not return: the next one stays.
+    eventually(|| spins.stats().depth == 0);
+    topic.publish(kind.message(2));
+    assert_eq!(spins.stats().depth, 1);
+    let (behind, since) = (spins.stats().behind.unwrap(), before.elapsed());
+    assert!(behind <= since + STEP, "behind for {behind:?}, of which {since:?} there was something");
+    gate.open();
+    spins.unsubscribe_and_join().unwrap();
 }
 
 #[test]

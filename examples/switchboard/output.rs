@@ -6,9 +6,11 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// A text being written. After its first error nothing more is written: what stands there is a
-/// true beginning, and the error is told at the end.
+/// true beginning, and the error is told at the end. Items reach the file whole, so that lines are
+/// complete even if the process is killed.
 pub(crate) struct Sink {
     name: String,
+    item: String,
     out: BufWriter<Box<dyn Write + Send>>,
     written: Written,
 }
@@ -72,7 +74,8 @@ fn refuse_input(path: &Path, input: &Path) -> Result<(), OutputError> {
 impl Sink {
     pub(crate) fn new(name: impl Into<String>, out: impl Write + Send + 'static) -> Self {
         let out: Box<dyn Write + Send> = Box::new(out);
-        Self { name: name.into(), out: BufWriter::new(out), written: Written::default() }
+        let out = BufWriter::new(out);
+        Self { name: name.into(), item: String::new(), out, written: Written::default() }
     }
 
     pub(crate) fn nowhere() -> Self {
@@ -89,7 +92,10 @@ impl Sink {
     pub(crate) fn write(&mut self, item: impl fmt::Display) {
         self.written.items += 1;
         if self.written.error.is_none() {
-            let result = write!(self.out, "{item}");
+            self.item.clear();
+            let _ = fmt::Write::write_fmt(&mut self.item, format_args!("{item}"));
+            // In one call: the buffer is never cut inside of it.
+            let result = self.out.write_all(self.item.as_bytes());
             self.note(result);
         }
     }

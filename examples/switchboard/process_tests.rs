@@ -145,6 +145,33 @@ fn a_stop_of_the_first_is_an_end_of_the_second() {
     assert!(first == second, "{} and {} rows", first[0].lines().count(), second[0].lines().count());
 }
 
+/// It is killed while it writes: what is in its files are whole lines.
+#[test]
+#[cfg(unix)]
+fn a_killed_one_leaves_complete_lines() {
+    for blocks in [1, 3, 7] {
+        let arguments = ["--rounds", "forever", "--speed", "400"];
+        let mut program = Program::start(&format!("killed-{blocks}"), &arguments);
+        let written = |name: &str| fs::metadata(program.out.join(name)).map_or(0, |file| file.len());
+        let start = Instant::now();
+        while written("journal.jsonl") < blocks * 8_000 || written("feed.ami") < blocks * 8_000 {
+            assert!(start.elapsed() < HUNG_AFTER, "it writes nothing");
+            thread::sleep(Duration::from_millis(1));
+        }
+        program.child.kill().expect("it runs");
+        program.child.wait().expect("a child");
+        for name in MADE {
+            let text = fs::read_to_string(program.out.join(name)).expect(name);
+            let end = &text[text.len().saturating_sub(60)..];
+            assert!(text.is_empty() || text.ends_with('\n'), "{name} ends with {end:?}");
+        }
+        let journal = fs::read_to_string(program.out.join("journal.jsonl")).expect("text");
+        for line in journal.lines() {
+            serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|why| panic!("{why}: {line}"));
+        }
+    }
+}
+
 /// Whoever watches from outside sees it at work, and that a consumer stands still.
 #[test]
 #[cfg(all(unix, feature = "prometheus", feature = "console"))]

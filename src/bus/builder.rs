@@ -15,8 +15,8 @@ use crate::mailbox::policy::{CAPACITY_ALLOWED, Defaults};
 use crate::message::update::CacheTypes;
 use crate::message::{CONTROL_TYPES, CacheClear, CacheUpdate, SnapshotEnd, SubscriptionChange};
 use crate::state::Managers;
-use crate::sync::Arc;
 use crate::sync::time::Clock;
+use crate::sync::{Arc, barrier};
 use crate::topic::exchange::Exchange;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -198,13 +198,16 @@ impl BusBuilder {
         self
     }
 
-    /// Makes the bus. No thread is started yet.
+    /// Makes the bus. No thread is started yet. The first bus of a process asks Linux for `membarrier` (`docs/PLATFORMS.md`),
+    /// which takes it some ten milliseconds if there are other threads.
     ///
     /// # Errors
     ///
     /// If an option is out of its range or a name is refused: the error names the field, the value and what is allowed.
     pub fn build(self) -> Result<Bus, Error> {
         self.check()?;
+        // Here and not by a publish: the answer takes its time.
+        barrier::has_call();
         let id = crate::ids::next();
         let clock = Arc::new(if self.manual { Clock::manual() } else { Clock::real() });
         let fence = Arc::new(Fence::new(self.on_panic));

@@ -265,7 +265,7 @@ impl Bus {
     }
 
     /// Manual mode: moves the clock on; what becomes due is run by the next [`run_until_idle`](Self::run_until_idle).
-    /// Nothing without manual mode.
+    /// Nothing without manual mode. The clock ends 292 years after its begin, and stands still there.
     pub fn advance(&self, by: Duration) {
         self.exchange().clock.advance(by);
     }

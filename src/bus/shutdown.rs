@@ -108,7 +108,7 @@ impl Shutdown {
 
     /// True for one caller.
     fn begin(&self) -> bool {
-        !self.begun.swap(true, Ordering::AcqRel)
+        !self.begun.swap(true, Ordering::Relaxed)
     }
 
     fn run(&self, deadline: Deadline) {

@@ -10,8 +10,8 @@ use crate::message::kind::{Draft, Environment, Foreign, Kind, TellPanic};
 use crate::message::{AmiEvent, CONTROL_TYPES, Message, MessageType, Origin, TypeInfo};
 use crate::stats::{MessageTypeStats, Rows};
 use crate::sync::time::Clock;
-use crate::sync::{Arc, Mutex};
-use std::collections::{BTreeSet, HashMap};
+use crate::sync::{Arc, HashMap, Mutex};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroU32;
 
@@ -41,7 +41,7 @@ impl Types {
             fence,
             declined,
             local: None,
-            kinds: Mutex::new(HashMap::new()),
+            kinds: Mutex::new(HashMap::default()),
             origins: Mutex::new(Vec::new()),
         };
         types.local = Some(types.origin(node));

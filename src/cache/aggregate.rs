@@ -6,7 +6,7 @@ use super::write::Change;
 use super::{CacheCore, same};
 use crate::message::entry_key::EntryKey;
 use crate::message::{CacheUpdate, Message};
-use crate::sync::Arc;
+use crate::sync::{Arc, mutated, thread};
 use crate::topic::audience::Audience;
 use crate::topic::errands::Errands;
 use crate::topic::{Topic, TopicCore};
@@ -116,22 +116,26 @@ impl Job {
         outputs: &'t [&'t Arc<TopicCore>],
         errands: &mut Errands,
     ) -> Option<Option<Message>> {
+        if mutated!("cache.aggregate") {
+            // The older the later.
+            (entry.version..8).for_each(|_| thread::yield_now());
+        }
         let cache = &self.cache;
         let hash = cache.map.hash_of(&self.key);
         let mut shard = cache.map.lock_for(hash);
         let spot = shard.spot(hash, &self.key);
         let Some(current) = spot.get() else { return Some(None) };
-        if current.computed() >= entry.version {
+        if current.computed() >= entry.version && !mutated!("cache.aggregate") {
             return Some(None);
         }
-        if !same(current.aggregate(), entry.aggregate()) {
+        if !same(current.aggregate(), entry.aggregate()) && !mutated!("cache.aggregate") {
             return None;
         }
         let Some(new) = new else {
             current.set_computed(entry.version);
             if current.is_void() && !current.is_held() {
                 let spent = current.clone();
-                cache.put(spot, self.key.clone(), spent, true);
+                cache.put(spot, self.key.clone(), spent);
             }
             return Some(None);
         };
@@ -143,8 +147,7 @@ impl Job {
         next.set_computed(entry.version);
         let slot = |message| Slot { message, via: Via::of(outputs), written: Stamp::new(0) };
         next.set_aggregate(new.clone().map(slot));
-        let was_void = current.is_void();
-        cache.put(spot, self.key.clone(), next, was_void);
+        cache.put(spot, self.key.clone(), next);
         cache.counts.aggregates.add(1);
         if let Some(update) = update {
             cache.tell(update, hash, audience, outputs, errands);

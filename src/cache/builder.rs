@@ -15,7 +15,6 @@ use crate::sync::{Arc, Mutex, Weak};
 use crate::topic::Topic;
 use crate::topic::exchange::Exchange;
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -193,9 +192,9 @@ impl CacheBuilder {
     /// Of a sample of sixteen others the one goes whose states were written longest ago (an owner's [`Lease`](super::Lease)
     /// spares none), cleared and announced as by [`Cache::clear`], origin by origin. **How exact it is:** when no publish is
     /// under way there are at most so many; meanwhile, as many more as there are publishes of new entries; and writers that
-    /// make room at the same time may make a little more of it than was needed. Places of leases and watches without a state
-    /// do not count. Cost: a look at the clock for each write; for each new entry a count of all, and with a full cache a
-    /// look at the sample.
+    /// make room at the same time may make a little more of it than was needed. Entries without a state do not count:
+    /// places of leases and watches, and aggregates that a function makes of nothing, which stay. Cost: a look at the clock for
+    /// each write; for each new entry a look at the count, and with a full cache one at the sample.
     ///
     /// ```
     /// # use stasis_bus::{Bus, Cache};
@@ -248,7 +247,7 @@ impl CacheBuilder {
             local: exchange.changes.kind().local(),
             rules,
             updates,
-            outputs: Mutex::new(HashMap::new()),
+            outputs: Mutex::new(crate::sync::HashMap::default()),
             counts: Counts::default(),
             reads: Reads::new(exchange.counts.caches.add(1)),
             label: exchange.labels.caches.of(&name, exchange.clock.coarse_monotonic_ns()),

@@ -5,8 +5,8 @@
 //!
 //! *Short ids*, four words with the type, are spread by NH (Black, Halevi, Krawczyk, Krovetz, Rogaway, "UMAC", 1999): the
 //! sum of the products of words with keys added to them, in 128 bits. Whatever two keys somebody chooses, they meet there
-//! for one in 2^64 of the random keys, which is proven, and not only believed. Two folded multiplications by other random
-//! words (as in wyhash and foldhash) then spread that over all 64 bits.
+//! for one in 2^64 of the random keys, which is proven, and not only believed. A folded multiplication of its halves, with
+//! other random words in them (as in wyhash and foldhash), then spreads that over all 64 bits.
 //!
 //! *Long ids* are spread by SipHash 1-3 (Aumasson and Bernstein, 2012), as in the standard library's maps.
 //!
@@ -17,39 +17,38 @@
 
 use crate::map::Spreads;
 use crate::message::entry_key::{EntryKey, KeyRef};
-#[cfg(not(bus_loom))]
+#[cfg(not(any(bus_loom, bus_shuttle)))]
 use std::hash::{BuildHasher, RandomState};
 
 /// Two functions, by the words that they are keyed with.
 #[derive(Clone)]
 pub(crate) struct Hashing {
-    short: [u64; 8],
+    short: [u64; 6],
     long: [u64; 2],
 }
 
 impl Hashing {
     /// Words that nobody knows: the standard library takes its own from the system, and gives others each time.
-    #[cfg(not(bus_loom))]
+    #[cfg(not(any(bus_loom, bus_shuttle)))]
     pub(super) fn random() -> Self {
         let random = RandomState::new();
         let word = |number: usize| random.hash_one(number);
-        Self { short: std::array::from_fn(word), long: std::array::from_fn(|at| word(at + 8)) }
+        Self { short: std::array::from_fn(word), long: std::array::from_fn(|at| word(at + 6)) }
     }
 
     /// In models always the same.
-    #[cfg(bus_loom)]
+    #[cfg(any(bus_loom, bus_shuttle))]
     pub(super) fn random() -> Self {
-        Self { short: [1; 8], long: [1; 2] }
+        Self { short: [1; 6], long: [1; 2] }
     }
 
-    #[inline]
+    #[inline(always)]
     fn of_short(&self, [a, b, c, d]: [u64; 4]) -> u64 {
         let key = &self.short;
         let product = |x: u64, y: u64| u128::from(x) * u128::from(y);
         let sum = product(a.wrapping_add(key[0]), b.wrapping_add(key[1]))
             .wrapping_add(product(c.wrapping_add(key[2]), d.wrapping_add(key[3])));
-        let folded = fold(sum as u64 ^ key[4], (sum >> 64) as u64 ^ key[5]);
-        fold(folded ^ key[6], key[7])
+        fold(sum as u64 ^ key[4], (sum >> 64) as u64 ^ key[5])
     }
 
     /// In words, with zeroes behind the last byte: `first` says how long it is.
@@ -72,7 +71,7 @@ fn fold(a: u64, b: u64) -> u64 {
 }
 
 impl Spreads<KeyRef<'_>> for Hashing {
-    #[inline]
+    #[inline(always)]
     fn hash(&self, key: &KeyRef<'_>) -> u64 {
         match *key {
             KeyRef::Short { kind, len, words } => {
@@ -171,8 +170,16 @@ mod tests {
             let name = |n: u32| format!("{prefix}{n:08x}");
             let hashes: Vec<_> = (0..65_536).map(|n| hashing.hash(&KeyRef::new(1, &name(n)))).collect();
             let places = |of: fn(&u64) -> u64| hashes.iter().map(of).collect::<HashSet<_>>().len();
-            let parts: [fn(&u64) -> u64; 3] =
-                [|hash| hash >> 48, |hash| hash & 0xffff, |hash| hash >> 24 & 0xffff];
+            // Home; shard; the two middles; and tag and home at once, tag and shard, home and shard.
+            let parts: [fn(&u64) -> u64; 7] = [
+                |hash| hash >> 48,
+                |hash| hash & 0xffff,
+                |hash| hash >> 16 & 0xffff,
+                |hash| hash >> 32 & 0xffff,
+                |hash| hash >> 56 << 8 | hash >> 16 & 0xff,
+                |hash| hash >> 16 << 8 & 0xff00 | hash & 0xff,
+                |hash| hash >> 56 << 8 | hash & 0xff,
+            ];
             // So many of 65,536 places are hit by as many random throws: 41,427, give or take 100.
             for hit in parts.map(places) {
                 assert!((40_700..42_200).contains(&hit), "{prefix}: {hit}");

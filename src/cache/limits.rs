@@ -9,6 +9,8 @@
 //! equal one included, stays. The alarm goes by the oldest slot that it met. A writer sets it as well, unless it is set for
 //! an earlier time: so a slot that came while the alarm's work was already past it is not forgotten. For that, the writer
 //! stores, fences and looks at the alarm, and the work begins with a fence after the alarm was taken.
+//!
+//! An entry makes room when its last slot is cleared: its aggregate, which may be computed later, is no more counted then.
 
 use super::CacheCore;
 use super::entry::Entry;
@@ -138,16 +140,19 @@ impl CacheCore {
         is_new: bool,
         errands: &mut Errands,
     ) {
-        if let Some(ttl) = self.lives.ttl() {
+        let (ttl, max) = (self.lives.ttl(), self.lives.limits.max_entries.filter(|_| is_new));
+        if ttl.is_some() || max.is_some() {
             // ORDERING(cache.ttl): SeqCst fence; pairs with the one in `ring`: what was written before it is met there,
-            // or the alarm, taken before that one, is seen as not set here.
+            // or the alarm, taken before that one, is seen as not set here. And with itself: of two whose entries are new
+            // at once, one counts both.
             fence(Ordering::SeqCst);
-            if let Some(alarm) = self.lives.alarm.get() {
-                alarm.set_by(time.saturating_add(ttl));
-            }
         }
-        if let (true, Some(max), Some(cache)) = (is_new, self.lives.limits.max_entries, self.me.upgrade())
-            && self.len() > max
+        if let (Some(ttl), Some(alarm)) = (ttl, self.lives.alarm.get()) {
+            alarm.set_by(time.saturating_add(ttl));
+        }
+        if let Some(max) = max
+            && self.stated() > max
+            && let Some(cache) = self.me.upgrade()
         {
             let key = key();
             errands.after_mailboxes(move |errands| cache.make_room(&key, max, errands));
@@ -167,12 +172,13 @@ impl CacheCore {
         let mut out = 0;
         // Another writer may choose the same one and be first: then it is not ours that went.
         for _ in 0..TRIES {
-            if out == OUT_AT_ONCE || self.len() <= max {
+            if out == OUT_AT_ONCE || self.stated() <= max {
                 return;
             }
             let Some(oldest) = self.oldest_of_some(key) else { return };
             let gone = oldest.iter().filter(|old| self.clear_old(old, errands)).count();
-            out += usize::from(gone > 0);
+            // Of one that was written meanwhile something is left, and it takes up its room.
+            out += usize::from(gone == oldest.len());
             self.counts.evicted.add(u64::from(gone > 0));
         }
     }

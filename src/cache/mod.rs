@@ -95,7 +95,7 @@ use crate::message::{Message, Origin};
 use crate::stats::CacheStats;
 use crate::stats::labels::Label;
 use crate::stats::sums::CacheSums;
-use crate::sync::{Arc, Mutex, Tally, Weak};
+use crate::sync::{Arc, HashMap, Mutex, Tally, Weak};
 use crate::topic::exchange::{CacheFigures, Exchange};
 use crate::topic::{Topic, TopicCore};
 use entry::Entry;
@@ -103,11 +103,10 @@ use hashing::Hashing;
 use limits::Lives;
 use reads::Reads;
 use rules::Rules;
-use std::collections::HashMap;
 use std::fmt;
 
 /// Parts that are locked by themselves.
-const SHARDS: usize = if cfg!(bus_loom) { 1 } else { 64 };
+const SHARDS: usize = if cfg!(any(bus_loom, bus_shuttle)) { 1 } else { 64 };
 
 /// What the clones of a cache and its caching topics share.
 pub(crate) struct CacheCore {
@@ -143,9 +142,11 @@ struct Counts {
     aggregates: Tally,
     expired: Tally,
     evicted: Tally,
-    /// Entries that reads find nothing in: how often one became so, and was no more.
-    voided: Tally,
-    filled: Tally,
+    /// Entries of the map that reads find nothing in.
+    void: Tally,
+    /// Entries that have a state. The one figure by which somebody decides: a bounded cache, whether it has too many. A word
+    /// by itself, so that of two whose entries are new at once the one that counts last counts both.
+    stated: Tally,
 }
 
 impl CacheCore {
@@ -160,8 +161,12 @@ impl CacheCore {
 
     /// Entries that reads find something in.
     fn len(&self) -> usize {
-        let voided = self.counts.voided.get().saturating_sub(self.counts.filled.get());
-        self.map.len().saturating_sub(voided as usize)
+        self.map.len().saturating_sub(self.counts.void.get() as usize)
+    }
+
+    /// Entries that have a state.
+    fn stated(&self) -> usize {
+        self.counts.stated.get() as usize
     }
 
     fn stats(&self) -> CacheStats {
@@ -218,7 +223,7 @@ impl Drop for CacheCore {
 }
 
 impl Sought<EntryKey> for KeyRef<'_> {
-    #[inline]
+    #[inline(always)]
     fn is(&self, key: &EntryKey) -> bool {
         KeyRef::is(self, key)
     }

@@ -1,38 +1,32 @@
 //! Where entries come and go: all of it under the lock of their shard, and bus code only.
 //!
-//! | entry | in the map | found by reads, counted |
-//! | --- | --- | --- |
-//! | with a slot or an aggregate | yes | yes |
-//! | without, and its aggregate is still to be computed | yes | no |
-//! | without, and leased or watched | yes: it holds the place | no |
-//! | without | no | no |
+//! | entry | in the map | found by reads, counted | one of the entries that there may be |
+//! | --- | --- | --- | --- |
+//! | with a slot | yes | yes | yes |
+//! | without, but with an aggregate | yes | yes | no: it goes when that is computed anew, unless its function makes one of nothing |
+//! | without both, and its aggregate is still to be computed | yes | no | no |
+//! | without both, and leased or watched | yes: it holds the place | no | no |
+//! | without both | no | no | no |
 
 use super::CacheCore;
 use super::entry::Entry;
-use crate::map::Spot;
+use crate::map::{Lead, Spot};
 use crate::message::entry_key::EntryKey;
+use crate::sync::Tally;
 
 impl CacheCore {
-    /// Puts `next` in its place, or takes it out if there is no reason for it to stay. `was_void`: there is an entry
-    /// there, and reads find nothing in it.
-    pub(super) fn put(
-        &self,
-        spot: Spot<'_, '_, EntryKey, Entry>,
-        key: EntryKey,
-        mut next: Entry,
-        was_void: bool,
-    ) {
+    /// Puts `next` in its place, or takes it out if there is no reason for it to stay.
+    pub(super) fn put(&self, spot: Spot<'_, '_, EntryKey, Entry>, key: EntryKey, mut next: Entry) {
         let is_due = self.rules.has_aggregate() && next.computed() < next.version;
         let stays = !next.is_void() || next.is_held() || is_due;
-        let is_void = stays && next.is_void();
-        match (was_void, is_void) {
-            (false, true) => _ = self.counts.voided.add(1),
-            (true, false) => _ = self.counts.filled.add(1),
-            _ => {}
-        }
+        let (was_void, was_stated) =
+            spot.get().map_or((false, false), |entry| (entry.is_void(), !entry.has_no_slot()));
+        recount(&self.counts.void, was_void, stays && next.is_void());
+        recount(&self.counts.stated, was_stated, !next.has_no_slot());
         next.trim(self.rules.has_aggregate());
+        let lead = next.local().map_or(Lead::default(), |message| Lead(message.address()));
         match stays {
-            true => _ = spot.put(key, next),
+            true => _ = spot.put(key, next, lead),
             false => _ = spot.take_out(),
         }
     }
@@ -48,12 +42,20 @@ impl CacheCore {
         let hash = self.map.hash_of(key);
         let mut shard = self.map.lock_for(hash);
         let spot = shard.spot(hash, key);
-        let was_void = spot.get().is_some_and(Entry::is_void);
         let fresh = || self.empty_entry(spot.sequence());
         let mut next = spot.get().map_or_else(fresh, Entry::clone);
         let result = change(&mut next);
-        self.put(spot, key.clone(), next, was_void);
+        self.put(spot, key.clone(), next);
         result
+    }
+}
+
+/// One that was counted, or is from now on.
+fn recount(count: &Tally, was: bool, is: bool) {
+    match (was, is) {
+        (false, true) => _ = count.add(1),
+        (true, false) => count.sub(1),
+        _ => {}
     }
 }
 

@@ -1,8 +1,10 @@
 //! Reads that give references of their own away.
 
 use super::entry::{Entry, SlotRef};
+use super::hashing::Hashing;
 use super::select::Select;
 use super::{Cache, CacheCore, CachePin};
+use crate::map::{Lead, Pinned};
 use crate::message::entry_key::{EntryKey, KeyRef};
 use crate::message::kind::Kind;
 use crate::message::{Message, MessageType, Origin};
@@ -12,7 +14,7 @@ use std::cell::RefCell;
 
 impl CacheCore {
     /// What to look for; `None`: the type is of another bus.
-    #[inline]
+    #[inline(always)]
     pub(super) fn key_of<'a>(&self, kind: &Kind, id: &'a str) -> Option<KeyRef<'a>> {
         self.knows(kind).then(|| KeyRef::new(kind.id(), id))
     }
@@ -42,13 +44,39 @@ impl CacheCore {
     }
 }
 
+/// The entry of that key, found in the caller's own code if it is a short one: handed over by reference, a key of several words
+/// is written and read again, and a search waits for that.
+#[inline(always)]
+pub(super) fn seek<'p>(
+    map: &'p Pinned<'_, EntryKey, Entry, Hashing>,
+    key: KeyRef<'_>,
+    ask: impl Fn(Lead),
+) -> Option<&'p Entry> {
+    match key {
+        key @ KeyRef::Short { .. } => map.get_asking(&key, ask),
+        long @ KeyRef::Long { .. } => seek_long(map, &long, ask),
+    }
+}
+
+#[inline(never)]
+fn seek_long<'p>(
+    map: &'p Pinned<'_, EntryKey, Entry, Hashing>,
+    key: &KeyRef<'_>,
+    ask: impl Fn(Lead),
+) -> Option<&'p Entry> {
+    map.get_asking(key, ask)
+}
+
 impl Cache {
     /// What this node says of that object. `None`: nothing, or `kind` is of another bus.
     ///
     /// Sees every publish on a cached topic that has returned, or a later one. Takes no lock; costs a look in the map and
     /// one reference count.
     pub fn get<T>(&self, kind: &MessageType<T>, id: &str) -> Option<Message> {
-        self.0.read(kind.kind(), id, |entry| entry.local().cloned())
+        let key = self.0.key_of(kind.kind(), id)?;
+        let pinned = self.0.map.pin();
+        let entry = seek(&pinned, key, |lead| Message::ask_to_count::<T>(lead.0));
+        self.0.note_read(entry.and_then(Entry::local).cloned())
     }
 
     /// What that node says of that object; `None`: what all of them come to. Otherwise as [`get`](Self::get).

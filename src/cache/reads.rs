@@ -2,7 +2,7 @@
 
 use super::{CacheCore, CachePin};
 use crate::sync::Arc;
-use crate::sync::cells::{Cells, PLACES};
+use crate::sync::cells::{Cells, PLACES, TOPICS};
 use std::cell::Cell;
 
 /// Places of a thread from here on are for caches, by their numbers; those before are for message types.
@@ -20,7 +20,7 @@ pub(super) struct Reads {
 impl Reads {
     /// For the cache of that number, counted from 0 in its bus.
     pub(super) fn new(cache: u64) -> Self {
-        let place = FIRST_PLACE + cache as usize % (PLACES - FIRST_PLACE);
+        let place = FIRST_PLACE + cache as usize % (PLACES - TOPICS - FIRST_PLACE);
         Self { cells: Arc::default(), place }
     }
 

@@ -24,7 +24,7 @@ use crate::ids;
 use crate::message::entry_key::EntryKey;
 use crate::message::{Message, MessageType};
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{Arc, Mutex, Snapshot};
+use crate::sync::{Arc, Mutex, Snapshot, mutated};
 use crate::topic::exchange::AtEnd;
 use std::fmt;
 use std::future::Future;
@@ -74,7 +74,7 @@ impl WatchCell {
     /// A waker instead of the one that this watcher has left before, if any; `None`: it leaves.
     fn leave(&self, watcher: u64, waker: Option<Waker>) {
         let mut wakers = self.wakers.lock();
-        let at = wakers.iter().position(|(of, _)| *of == watcher);
+        let at = wakers.iter().position(|(of, _)| *of == watcher || mutated!("watch.place"));
         let old = at.map(|at| wakers.swap_remove(at));
         wakers.extend(waker.map(|waker| (watcher, waker)));
         drop(wakers);
@@ -215,6 +215,9 @@ impl Future for Changed<'_> {
             return Poll::Ready(ready);
         }
         watch.cell.leave(watch.number, Some(context.waker().clone()));
+        if mutated!("watch.look") {
+            return Poll::Pending;
+        }
         watch.look().map_or(Poll::Pending, Poll::Ready)
     }
 }
@@ -255,7 +258,7 @@ impl fmt::Debug for Changed<'_> {
 impl AtEnd for CacheCore {
     /// Nobody who watches waits for ever.
     fn bus_is_over(&self) {
-        for shard in 0..self.map.shards() {
+        for shard in 0..if mutated!("watch.end") { 0 } else { self.map.shards() } {
             let cells: Vec<_> =
                 self.map.lock(shard).iter().filter_map(|(_, entry)| entry.watch().cloned()).collect();
             cells.iter().for_each(|cell| cell.wake(self));

@@ -8,7 +8,7 @@ use crate::map::Hashed;
 use crate::message::entry_key::KeyRef;
 use crate::message::kind::Kind;
 use crate::message::{CacheUpdate, Message, Origin};
-use crate::sync::Arc;
+use crate::sync::{Arc, mutated, thread};
 use crate::topic::TopicCore;
 use crate::topic::audience::Audience;
 use crate::topic::catch_up::Place;
@@ -43,7 +43,9 @@ impl Only {
     fn holds(self, entry: Option<&Entry>, slot: Option<SlotRef<'_>>) -> bool {
         match self {
             Self::Always => true,
-            Self::Owned(lease) => entry.is_some_and(|entry| entry.lease() == lease),
+            Self::Owned(lease) => {
+                mutated!("lease.number") || entry.is_some_and(|entry| entry.lease() == lease)
+            }
             Self::UnwrittenSince(time) => slot.is_some_and(|slot| slot.written() <= time),
         }
     }
@@ -126,7 +128,7 @@ impl Store for CacheCore {
         if state.as_update().is_some_and(|update| update.cache() == self.number || update.is_of_update()) {
             return false;
         }
-        let Some(origin) = state.origin() else { return false };
+        let Some(origin) = state.origin().filter(|_| self.may_keep(state)) else { return false };
         let Some(id) = self.rules.id(state) else { return false };
         let change = Change {
             state,
@@ -141,6 +143,12 @@ impl Store for CacheCore {
 }
 
 impl CacheCore {
+    /// Whether its value is of the type that an entry of its type's number has: [`CachePin::read`](super::CachePin::read)
+    /// does not look again.
+    fn may_keep(&self, state: &Message) -> bool {
+        self.knows(state.kind()) && !state.is_declined()
+    }
+
     /// Brings `change` about and announces it to `outputs`, and to who listens to the cache as a whole. The caller holds
     /// no lock, and sees to the errands.
     pub(crate) fn write<'a>(
@@ -235,7 +243,8 @@ impl CacheCore {
             |new: &Message| Slot { message: new.clone(), via: Via::of(outputs), written: Stamp::new(*time) };
         let slot = change.next().map(slot);
         let mut shard = self.map.lock_for(*hash);
-        let mut spot = shard.spot(*hash, &change.key);
+        // What stands there is told as what was there before, which counts a reference to it.
+        let mut spot = shard.spot_asking(*hash, &change.key, |lead| Message::ask_to_count::<()>(lead.0));
         let current = spot.get();
         let stands = current.and_then(|entry| entry.slot(change.origin, is_local));
         let old = stands.map(SlotRef::message);
@@ -250,7 +259,7 @@ impl CacheCore {
             return left_as_it_is();
         }
         let depends = self.depends_on_old(change);
-        if depends && !same(old, seen.old.as_ref()) {
+        if depends && !same(old, seen.old.as_ref()) && !mutated!("cache.expected") {
             return Step::Again;
         }
         if seen.is_equal {
@@ -263,8 +272,8 @@ impl CacheCore {
         if let Some(update) = update.as_mut().filter(|_| !depends) {
             self.exchange.cached.fill_in(update, old.cloned());
         }
-        let was_void = current.is_some_and(Entry::is_void);
-        let is_new = slot.is_some() && current.is_none_or(Entry::is_void);
+        // One whose aggregate has yet to go may have been taken out to make room.
+        let is_new = slot.is_some() && current.is_none_or(Entry::has_no_slot);
         let (came, went) = (old.is_none(), slot.is_none());
         let fresh = || self.empty_entry(spot.sequence());
         let mut next = current.map_or_else(fresh, |entry| entry.without_slot(is_local));
@@ -277,7 +286,16 @@ impl CacheCore {
         let version = next.version;
         let cell = next.watch().cloned().filter(|_| is_local);
         let key = spot.key().cloned().unwrap_or_else(|| change.key.to_owned());
-        self.put(spot, key, next, was_void);
+        if mutated!("cache.push_early")
+            && let Some(update) = update.take()
+        {
+            self.tell(update, *hash, audience, outputs, errands);
+        }
+        self.put(spot, key, next);
+        if mutated!("cache.push_late") {
+            drop(shard);
+            thread::yield_now();
+        }
         let news = cell.map(|cell| cell.store(change.next().cloned(), version));
         if let Some(update) = update.take() {
             self.tell(update, *hash, audience, outputs, errands);

@@ -224,6 +224,11 @@ mod tests {
     }
 
     #[test]
+    fn recorded_query_strings_hold() {
+        assert!(crate::replay::recorded("query", check) >= 10);
+    }
+
+    #[test]
     fn odd_query_strings_mean_the_same_when_written_anew() {
         for text in [
             "",

@@ -11,15 +11,18 @@ use std::ptr;
 pub(crate) const NESTING_MAX: u32 = 64;
 
 /// One piece of user code under way on this thread.
-pub(crate) struct Frame {
+pub(crate) struct Frame<'a> {
     /// What others may wait for: a subscription, or a topic whose walk is under way.
-    id: Cell<u64>,
+    id: u64,
+    /// The same for what is under way inside it just now: a handler that the walk calls. Where its number is, so that
+    /// going on to the next one is one store, and reads nothing.
+    now: Cell<&'a u64>,
     bus: u64,
-    below: *const Frame,
+    below: *const Frame<'static>,
 }
 
 local! {
-    static TOP: Cell<*const Frame> = Cell::new(ptr::null());
+    static TOP: Cell<*const Frame<'static>> = Cell::new(ptr::null());
     static DEPTH: Cell<u32> = Cell::new(0);
     /// Serial mailboxes whose turn this thread took and has not run yet.
     static HELD: RefCell<Vec<u64>> = RefCell::new(Vec::new());
@@ -27,28 +30,39 @@ local! {
 
 /// Runs `code` marked as user code of subscription `id` on `bus`.
 pub(crate) fn enter<R>(bus: u64, id: u64, code: impl FnOnce() -> R) -> R {
-    DEPTH.with(|depth| depth.set(depth.get() + 1));
-    let _leave = Shallower;
-    mark(bus, id, |_| code())
+    enter_walk(bus, &id, |_| code())
 }
 
-/// Runs `code` marked with `id`, which it may change as it goes on. Does not count as a level of nesting.
-pub(crate) fn mark<R>(bus: u64, id: u64, code: impl FnOnce(&Frame) -> R) -> R {
-    let frame = Frame { id: Cell::new(id), bus, below: TOP.with(Cell::get) };
-    TOP.with(|top| top.set(&frame));
+/// Runs `code` marked with `id`, and with the handler that it says is under way.
+#[inline(always)]
+pub(crate) fn enter_walk<'a, R>(bus: u64, id: &'a u64, code: impl FnOnce(&Frame<'a>) -> R) -> R {
+    DEPTH.with(|depth| depth.set(depth.get() + 1));
+    let _leave = Shallower;
+    mark_walk(bus, id, code)
+}
+
+/// Runs `code` marked with `id`. Does not count as a level of nesting.
+pub(crate) fn mark<R>(bus: u64, id: u64, code: impl FnOnce() -> R) -> R {
+    mark_walk(bus, &id, |_| code())
+}
+
+#[inline(always)]
+fn mark_walk<'a, R>(bus: u64, id: &'a u64, code: impl FnOnce(&Frame<'a>) -> R) -> R {
+    let frame = Frame { id: *id, now: Cell::new(id), bus, below: TOP.with(Cell::get) };
+    TOP.with(|top| top.set((&raw const frame).cast()));
     let _leave = Leave(frame.below);
     code(&frame)
 }
 
-impl Frame {
-    /// From here on, user code of `id`.
+impl<'a> Frame<'a> {
+    /// From here on, also user code of `id`.
     #[inline]
-    pub(crate) fn now(&self, id: u64) {
-        self.id.set(id);
+    pub(crate) fn now(&self, id: &'a u64) {
+        self.now.set(id);
     }
 }
 
-struct Leave(*const Frame);
+struct Leave(*const Frame<'static>);
 
 impl Drop for Leave {
     fn drop(&mut self) {
@@ -80,14 +94,20 @@ pub(crate) fn inside(bus: u64) -> bool {
 /// Everything that cannot go on while this thread waits: its subscriptions, walks, and held Serial turns.
 pub(crate) fn held_up() -> Vec<u64> {
     let mut ids = Vec::new();
-    each(|frame| ids.push(frame.id.get()));
+    each(|frame| {
+        ids.push(*frame.now.get());
+        if frame.id != *frame.now.get() {
+            ids.push(frame.id);
+        }
+    });
     let _ = HELD.try_with(|held| ids.extend_from_slice(&held.borrow()));
     ids
 }
 
-fn each(mut visit: impl FnMut(&Frame)) {
+fn each(mut visit: impl FnMut(&Frame<'_>)) {
     let mut next = TOP.try_with(Cell::get).unwrap_or(ptr::null());
-    // SAFETY: frames live in `mark`, which takes them off this list before they go; only this thread reads it.
+    // SAFETY: frames live in `mark_walk`, which takes them off this list before they go, and what they borrow lives
+    // longer; only this thread reads it.
     while let Some(frame) = unsafe { next.as_ref() } {
         visit(frame);
         next = frame.below;

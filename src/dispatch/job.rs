@@ -64,6 +64,23 @@ pub(crate) trait Job: Send + Sync {
     /// The caller has the turn.
     unsafe fn run(&self, budget: Budget) -> After;
 
+    /// A run has handled all that had come, at that time of the coarse clock or later, and the turn is kept while its runner
+    /// waits: says so, for who waits for that.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the turn.
+    unsafe fn settle(&self, _since: u64) {}
+
+    /// Whether there is something to run for, as far as a look tells that takes nothing away from producers.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the turn.
+    unsafe fn has_news(&self) -> bool {
+        true
+    }
+
     /// Nobody will run it any more, as the pool is over. Still ready unless it says that it has ended.
     fn abandon(&self) -> After {
         After::Again
@@ -111,6 +128,18 @@ impl Ready {
         // SAFETY: `self` is the turn; the job keeps itself alive while the turn exists.
         let after = unsafe { self.0.as_ref().run(budget) };
         self.goes_on(after)
+    }
+
+    /// All that had come was handled, and its runner keeps the turn while it waits.
+    pub(super) fn settle(&self, since: u64) {
+        // SAFETY: `self` is the turn; the job keeps itself alive while the turn exists.
+        unsafe { self.0.as_ref().settle(since) };
+    }
+
+    /// Whether there is something to run for.
+    pub(super) fn has_news(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { self.0.as_ref().has_news() }
     }
 
     /// The pool is over. `Some`: the job stays as it is.

@@ -2,7 +2,7 @@
 
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::time::Deadline;
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, mutated};
 
 pub(crate) struct Latch<T> {
     is_set: AtomicBool,
@@ -22,7 +22,9 @@ impl<T: Copy> Latch<T> {
             *slot = Some(value);
             // ORDERING(latch.set): Release; pairs with the Acquire in `is_set`.
             self.is_set.store(true, Ordering::Release);
-            self.changed.notify_all();
+            if !mutated!("latch.wake") {
+                self.changed.notify_all();
+            }
         }
     }
 

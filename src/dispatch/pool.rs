@@ -14,6 +14,7 @@
 //! leaves when it is done. So a pool of one worker makes progress through any chain of waits, and a worker never runs
 //! one job on top of another.
 
+mod awake;
 mod figures;
 mod pace;
 mod standby;
@@ -27,17 +28,13 @@ use super::timer::Timer;
 use crate::message::{home, owed};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::time::{Clock, Deadline};
-use crate::sync::{Arc, CachePadded, Mutex, Parker, Unparker, hint, local, thread};
+use crate::sync::{Arc, CachePadded, Mutex, Parker, Unparker, local, mutated, thread};
 use pace::Round;
 use std::cell::RefCell;
 use std::time::Duration;
 
 /// Threads that wait without a seat, at most.
 const SEATLESS_MAX: usize = 32;
-/// How often a worker without work gives the processor away before it sleeps. Where publishers share its core, they
-/// get their whole slice, and a batch forms; a worker that sleeps at once is woken by every message, before the
-/// next one is published.
-const REST_YIELDS: u32 = if cfg!(bus_loom) { 0 } else { 4 };
 /// A worker with nothing but a half-written job looks again after so long.
 const BUSY_PAUSE: Duration = Duration::from_micros(50);
 
@@ -204,21 +201,27 @@ impl Pool {
         self.shifts[seat].begin(self.config.clock.coarse_monotonic_ns());
         SEAT.with(|mine| *mine.borrow_mut() = Some((self.clone(), seat)));
         let mut round = Round::default();
-        let mut jobs = 0_u32;
+        let (mut jobs, mut kept) = (0_u32, None);
         loop {
-            match self.queue.pop() {
-                Some(job) => self.run(job, seat, &mut round),
-                None if !self.rest(seat, &parker) => break,
+            match kept.take().or_else(|| self.take()) {
+                Some(job) => kept = self.run(job, seat, &mut round),
+                None if !self.rest(seat, &parker, &mut round) => break,
                 None => {}
             }
             jobs = jobs.wrapping_add(1);
             if jobs.is_multiple_of(SETTLE_EVERY) {
                 frames::enter(self.config.bus, 0, owed::settle);
             }
-            if SEAT.with(|mine| mine.borrow().is_none()) {
+            if !has_seat() {
+                debug_assert!(
+                    kept.is_none(),
+                    "no user code runs with a turn that is kept, so nobody handed the seat over"
+                );
                 // Handed over while a handler waited; whoever took it goes on.
                 self.seatless.fetch_sub(1, Ordering::Relaxed);
-                self.flush();
+                if !mutated!("pool.leave") {
+                    self.flush();
+                }
                 return frames::enter(self.config.bus, 0, home::drop_dead);
             }
         }
@@ -226,30 +229,53 @@ impl Pool {
         frames::enter(self.config.bus, 0, home::drop_dead);
     }
 
-    fn run(self: &Arc<Self>, job: Ready, seat: usize, round: &mut Round) {
+    /// The calling thread is a worker of a pool that starts none, until that stops.
+    #[cfg(bus_loom)]
+    pub(crate) fn work_here(self: &Arc<Self>) {
+        self.clone().work(0);
+    }
+
+    /// The next job, if there is one. If there are more, somebody else is to come for them.
+    fn take(self: &Arc<Self>) -> Option<Ready> {
+        let job = self.queue.pop()?;
         if !self.queue.is_empty() && self.queue.notify() && !self.was_refused_just_now() {
             self.rouse();
         }
+        Some(job)
+    }
+
+    /// Runs it. `Some`: the job is still in hand, and is the next one to run.
+    fn run(&self, job: Ready, seat: usize, round: &mut Round) -> Option<Ready> {
+        round.meet(job.id());
         let now = self.config.clock.coarse_monotonic_ns();
         self.shifts[seat].run(job.id(), now);
-        let Some((job, soon)) = job.run(Budget::SHARED.at(now)) else { return round.busy = 0 };
+        let Some((job, soon)) = job.run(Budget::SHARED.at(now)) else {
+            round.busy = 0;
+            return None;
+        };
         round.note(soon);
         if round.busy > self.queue.len() {
             // Nothing but half-written jobs: let their writers have the processor.
             thread::sleep(BUSY_PAUSE);
         } else if round.thin > self.queue.len() {
             round.wait();
+            if self.may_keep(round) {
+                self.wait_with(&job, seat, round);
+                return Some(job);
+            }
         }
         self.queue.push(job);
+        None
     }
 
     /// Nothing to do. False: this worker leaves.
-    fn rest(self: &Arc<Self>, seat: usize, parker: &Parker) -> bool {
+    fn rest(self: &Arc<Self>, seat: usize, parker: &Parker, round: &mut Round) -> bool {
         if self.is_stopping() {
             return false;
         }
         self.shifts[seat].rest(self.config.clock.coarse_monotonic_ns());
-        if self.has_lost_seat(owed::settle) || self.spin() || self.give_way() {
+        let has_waited = std::mem::take(&mut round.in_vain);
+        if self.has_lost_seat(owed::settle) || (!has_waited && self.wait_awake()) {
             return true;
         }
         if self.has_lost_seat(home::drop_dead) {
@@ -266,34 +292,7 @@ impl Pool {
     /// Drops messages. True: a drop waited, and the seat is somebody else's.
     fn has_lost_seat(&self, drops: fn()) -> bool {
         frames::enter(self.config.bus, 0, drops);
-        SEAT.with(|mine| mine.borrow().is_none())
-    }
-
-    /// Lets others have the processor a few times. True: there is work.
-    fn give_way(&self) -> bool {
-        (0..REST_YIELDS).any(|_| {
-            thread::yield_now();
-            !self.queue.is_empty()
-        })
-    }
-
-    /// Looks for a while. True: there is work.
-    fn spin(&self) -> bool {
-        if self.config.spin.is_zero() {
-            return false;
-        }
-        let until = Deadline::after(Some(self.config.spin));
-        loop {
-            for _ in 0..32 {
-                if !self.queue.is_empty() {
-                    return true;
-                }
-                hint::spin_loop();
-            }
-            if until.passed() {
-                return false;
-            }
-        }
+        !has_seat()
     }
 
     /// Leaves the seat if the pool is above its minimum, and starts a standby if there is none.
@@ -311,8 +310,9 @@ impl Pool {
     // ---- waiting and stopping --------------------------------------------------------------------------------
 
     fn is_stopping(&self) -> bool {
-        // ORDERING(pool.stop): Acquire; pairs with the Release in `stop`; the wake-ups there make it seen in time.
-        self.stopping.load(Ordering::Acquire)
+        // ORDERING(pool.stop): Relaxed, as in `stop`: nothing goes with it. The fence of `wake_all` makes it seen by who goes
+        // to sleep, or that one be woken.
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// Runs ready jobs, and what is due, on the calling thread until none is left (manual mode). Returns how many runs
@@ -389,8 +389,8 @@ impl Pool {
     /// Asks every thread to leave once the queue is empty, and waits for them. Returns the names of those that did
     /// not leave in time; their threads are left behind.
     pub(crate) fn stop(self: &Arc<Self>, deadline: Deadline) -> Vec<String> {
-        // ORDERING(pool.stop): Release; pairs with the Acquire in `is_stopping`.
-        self.stopping.store(true, Ordering::Release);
+        // ORDERING(pool.stop): Relaxed; pairs with `is_stopping`.
+        self.stopping.store(true, Ordering::Relaxed);
         loop {
             self.queue.wake_all();
             let mut crew = self.crew.lock();
@@ -422,6 +422,11 @@ impl Pool {
     }
 }
 
+/// Whether the calling worker has not handed its seat over.
+fn has_seat() -> bool {
+    SEAT.with(|mine| mine.borrow().is_some())
+}
+
 /// The calling thread is about to wait for another subscription: if it is a worker, somebody else takes its seat.
 pub(crate) fn hand_over() -> Result<(), NoSeat> {
     if threads::in_pool_hook() {
@@ -431,7 +436,7 @@ pub(crate) fn hand_over() -> Result<(), NoSeat> {
         return Ok(());
     };
     let taken = pool.seatless.fetch_add(1, Ordering::Relaxed) < SEATLESS_MAX
-        && pool.start_worker(&mut pool.crew.lock(), seat);
+        && (mutated!("pool.seat") || pool.start_worker(&mut pool.crew.lock(), seat));
     if taken {
         return Ok(());
     }

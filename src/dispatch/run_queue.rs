@@ -18,7 +18,7 @@
 use super::job::Ready;
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
 use crate::sync::time::Deadline;
-use crate::sync::{Arc, Backlog, Parker, Snapshot, Unparker};
+use crate::sync::{Arc, Backlog, Parker, Snapshot, Unparker, mutated};
 use std::time::Duration;
 
 /// At most so many workers: the sleepers are one word.
@@ -128,8 +128,8 @@ impl RunQueue {
         let mut sleepers = self.sleepers.load(Ordering::Relaxed);
         while sleepers != 0 {
             let bit = sleepers & sleepers.wrapping_neg();
-            // ORDERING(run_queue.bit): AcqRel; pairs with the AcqRel in `sleep`: the seat's handle is seen.
-            let was = self.sleepers.fetch_and(!bit, Ordering::AcqRel);
+            // ORDERING(run_queue.bit): Acquire; pairs with the Release in `sleep`: the seat's handle is seen.
+            let was = self.sleepers.fetch_and(!bit, Ordering::Acquire);
             if was & bit != 0 {
                 self.unpark(bit.trailing_zeros() as usize);
                 return true;
@@ -168,15 +168,18 @@ impl RunQueue {
         let bit = 1 << seat;
         // An unpark that is late for an earlier sleep ends this one early: that is no idling.
         let until = Deadline::after(limit);
-        // ORDERING(run_queue.bit): AcqRel; Release shows this seat's handle to who clears the bit.
-        self.sleepers.fetch_or(bit, Ordering::AcqRel);
+        // ORDERING(run_queue.bit): Release; pairs with the Acquire in `wake_one`: who clears the bit sees this seat's handle.
+        self.sleepers.fetch_or(bit, Ordering::Release);
         // ORDERING(run_queue.sleep): SeqCst fence; pairs with the one in `notify`.
         fence(Ordering::SeqCst);
         if self.ready.is_empty() && !stay() {
             parker.park(limit);
         }
-        // ORDERING(run_queue.bit): AcqRel; pairs with who cleared the bit.
-        let chosen = self.sleepers.fetch_and(!bit, Ordering::AcqRel) & bit == 0;
+        // Relaxed: who was chosen finds the job by the queue, at the latest behind the fence above, when it sleeps again.
+        let chosen = self.sleepers.fetch_and(!bit, Ordering::Relaxed) & bit == 0;
+        if mutated!("run_queue.last_look") {
+            return Woken::TimedOut;
+        }
         match chosen || !until.passed() || !self.ready.is_empty() || stay() {
             true => Woken::Look,
             false => Woken::TimedOut,
@@ -188,13 +191,14 @@ impl RunQueue {
         self.sleepers.load(Ordering::Relaxed) != 0
     }
 
-    /// Moves the standby's state; false if it was not `from`.
+    /// Moves the standby's state; false if it was not `from`. Relaxed, here and below: nothing goes with the state. Where it
+    /// has to be seen against something else, a fence stands beside it.
     pub(crate) fn move_standby(&self, from: Standby, to: Standby) -> bool {
-        self.standby.compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        self.standby.compare_exchange(from as u8, to as u8, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     pub(crate) fn set_standby(&self, to: Standby) {
-        self.standby.store(to as u8, Ordering::Release);
+        self.standby.store(to as u8, Ordering::Relaxed);
     }
 
     /// The standby goes to sleep: false if there is work, and it stays awake.
@@ -202,6 +206,8 @@ impl RunQueue {
         self.set_standby(Standby::Asleep);
         // ORDERING(run_queue.sleep): SeqCst fence; pairs with the one in `notify`, as for a worker.
         fence(Ordering::SeqCst);
-        self.ready.is_empty() || !self.move_standby(Standby::Asleep, Standby::Awake)
+        mutated!("run_queue.standby_look")
+            || self.ready.is_empty()
+            || !self.move_standby(Standby::Asleep, Standby::Awake)
     }
 }

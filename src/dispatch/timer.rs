@@ -75,8 +75,8 @@ impl Timer {
 
     /// True: the earliest time is earlier now, which whoever watches must hear.
     fn bring_forward(&self, to: u64) -> bool {
-        // ORDERING(timer.next): AcqRel; Release shows the alarm's `due` to who rings.
-        self.next.fetch_min(to, Ordering::AcqRel) > to
+        // ORDERING(timer.next): Release; pairs with the Acquire in `ring`: who rings sees the alarm's `due`.
+        self.next.fetch_min(to, Ordering::Release) > to
     }
 
     /// Everything that is due at `now`, for the queue.
@@ -85,15 +85,15 @@ impl Timer {
             return Vec::new();
         }
         let now = now();
-        // ORDERING(timer.next): AcqRel; Acquire: the `due` of who brought it forward before is seen below.
-        self.next.swap(NEVER, Ordering::AcqRel);
+        // ORDERING(timer.next): Acquire; pairs with the Release in `bring_forward`: the `due` of who did that is seen below.
+        self.next.swap(NEVER, Ordering::Acquire);
         let bells: Vec<_> = self.bells.lock().iter().filter_map(Weak::upgrade).collect();
         bells.iter().filter_map(|bell| self.ready(bell, now)).collect()
     }
 
     fn ready(&self, bell: &Arc<Bell>, now: u64) -> Option<Ready> {
-        // ORDERING(timer.due): Acquire; pairs with the Release in `set_due`: who runs the work sees what it is due for.
-        let due = bell.due.load(Ordering::Acquire);
+        // Relaxed: the swap in `run`, which reads this word once more, is what sees all that the work is due for.
+        let due = bell.due.load(Ordering::Relaxed);
         if due > now {
             self.bring_forward(due);
             return None;
@@ -145,7 +145,7 @@ impl Drop for Alarm {
 
 impl Bell {
     fn set(&self, at: u64) {
-        // ORDERING(timer.due): Release; pairs with the Acquire in `Timer::ready` and `start`.
+        // ORDERING(timer.due): Release; pairs with the swap in `run`.
         self.due.fetch_min(at, Ordering::Release);
         if let Some(pool) = self.pool.upgrade() {
             pool.expect(at);

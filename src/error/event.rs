@@ -1,5 +1,6 @@
 //! Why an event from another node was not read.
 
+use super::Brief;
 use std::fmt;
 
 /// Why an event was not read. What a stranger sent is repeated in it shortened, and without control characters when
@@ -63,15 +64,16 @@ impl fmt::Display for EventError {
                 write!(f, "event: {field} is {}; allowed is {wanted}", OneLine(value))
             }
             Self::UnknownType(name) => {
-                write!(f, "event: type is {name:?}; allowed are the message types of this bus")
+                write!(f, "event: type is {:?}; allowed are the message types of this bus", Brief(name))
             }
             Self::NoEventForm(name) => {
-                write!(f, "event: type is {name:?}; allowed are types declared with event()")
+                write!(f, "event: type is {:?}; allowed are types declared with event()", Brief(name))
             }
             Self::UnknownOrigin(name) => {
                 write!(
                     f,
-                    "event: origin is {name:?}; allowed are nodes made known by Bus::origin(), and null"
+                    "event: origin is {:?}; allowed are nodes made known by Bus::origin(), and null",
+                    Brief(name)
                 )
             }
             Self::Value { type_name, value, why } => {

@@ -1,6 +1,6 @@
 //! What can go wrong with the services: topic pools, state managers.
 
-use super::{NAME_BYTES_MAX, NameError, SubscribeError, check_name};
+use super::{Brief, NAME_BYTES_MAX, NameError, SubscribeError, check_name};
 use std::fmt;
 use std::ops::RangeInclusive;
 
@@ -97,10 +97,18 @@ impl From<SubscribeError> for StateError {
 impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Id { id, why } => write!(f, "id {id:?} of a state: {why}"),
+            Self::Id { id, why } => write!(f, "id {:?} of a state: {why}", Brief(id)),
+            Self::TooLong { manager, allowed, .. } if allowed.is_empty() => write!(
+                f,
+                "state manager {:?} has a name of {} bytes, slashes and % signs counted threefold; its states need one of \
+                 at most 253",
+                Brief(manager),
+                manager.len() + 2 * manager.matches(['/', '%']).count()
+            ),
             Self::TooLong { manager, bytes, allowed } => write!(
                 f,
-                "id of a state of {manager:?} has {bytes} bytes; the names of its topics leave room for {} to {}",
+                "id of a state of {:?} has {bytes} bytes; the names of its topics leave room for {} to {}",
+                Brief(manager),
                 allowed.start(),
                 allowed.end()
             ),
@@ -112,17 +120,19 @@ impl fmt::Display for StateError {
 impl fmt::Display for PoolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Name { member, why } => write!(f, "member {member:?} of a topic pool: {why}"),
+            Self::Name { member, why } => write!(f, "member {:?} of a topic pool: {why}", Brief(member)),
             Self::TooLong { pool, allowed, .. } if allowed.is_empty() => {
                 write!(
                     f,
-                    "topic pool {pool:?} has a name of {} bytes; its members need one of at most 253",
+                    "topic pool {:?} has a name of {} bytes; its members need one of at most 253",
+                    Brief(pool),
                     pool.len()
                 )
             }
             Self::TooLong { pool, bytes, allowed } => write!(
                 f,
-                "member of topic pool {pool:?} has a name of {bytes} bytes; allowed are {} to {}",
+                "member of topic pool {:?} has a name of {bytes} bytes; allowed are {} to {}",
+                Brief(pool),
                 allowed.start(),
                 allowed.end()
             ),

@@ -20,8 +20,7 @@ use crate::dispatch::frames;
 use crate::dispatch::job::{After, Budget};
 use crate::message::Message;
 use crate::queue::{GROUP, Group, Taken};
-use crate::sync::atomic::Ordering;
-use crate::sync::hint;
+use crate::sync::{hint, mutated};
 
 pub(crate) type BatchHandler = Box<dyn FnMut(&[BatchItem]) + Send>;
 
@@ -72,8 +71,13 @@ impl Mailbox {
         loop {
             let Some(Handler::Batch(batcher)) = &mut work.handler else { return After::Ended };
             let stopped = self.collect(batcher);
+            if mutated!("batch.full") && stopped.is_none() {
+                batcher.items.clear();
+            }
             let found = batcher.items.len();
-            self.call_batch(batcher);
+            if stopped.is_none() || !mutated!("batch.rest") {
+                self.call_batch(batcher);
+            }
             handled = handled.saturating_add(found as u32);
             match stopped {
                 Some(Taken::End { missed }) => {
@@ -133,21 +137,23 @@ impl Mailbox {
         None
     }
 
-    /// Adds a group to the batch. What was refused since the last look is told with its first message.
+    /// Adds a group to the batch. What was lost before a message was opened is told with it: opening runs foreign code
+    /// where messages conflate, and what that publishes may evict others.
     fn keep(&self, batcher: &mut Batcher, group: &mut Group, first: u64, evicted: u64) {
         if self.is_discarding() {
             self.losses.owe(evicted);
             return self.throw_away(group);
         }
-        let mut missed = evicted + self.losses.take();
+        let mut evicted = evicted;
         let base = self.seq_base();
         for (place, word) in (0..).zip(group) {
             let index = first.wrapping_add(place);
-            self.delay.reached(index, || self.clock.monotonic_ns());
+            self.note_reached(index);
             // SAFETY: taken out of the ring, so it is ours alone.
             let (entry, lost) = unsafe { self.open(word, Arrived::HandedOver) };
             let seq = index.wrapping_add(base);
-            let told = Told { missed: std::mem::take(&mut missed) + lost, seq, end: None };
+            let missed = std::mem::take(&mut evicted) + lost + self.losses.take();
+            let told = Told { missed, seq, end: None };
             batcher.items.push(BatchItem { entry, told });
         }
     }
@@ -159,12 +165,12 @@ impl Mailbox {
             return;
         }
         frames::enter(self.profile.bus, self.profile.id, || {
-            let call = || match *calls & self.handling.untimed() {
-                0 => self.handling.timed(*calls, || self.clock.monotonic_ns(), || handler(items)),
+            let call = || match *calls & self.untimed() {
+                0 => self.timed(*calls, || handler(items)),
                 _ => handler(items),
             };
             if self.profile.fence.run(&self.profile.name, PanicPlace::Handler, call).is_none() {
-                self.panics.fetch_add(1, Ordering::Relaxed);
+                self.losses.count_panics(1);
             }
             items.iter().for_each(|item| item.entry.handled());
             items.clear();

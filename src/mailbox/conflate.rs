@@ -27,7 +27,7 @@ use crate::dispatch::fence::PanicPlace;
 use crate::dispatch::frames;
 use crate::message::{Message, SubscriptionChange, update};
 use crate::queue::{Push, WhenFull};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, mutated};
 use std::collections::{HashMap, VecDeque};
 use std::mem::{self, ManuallyDrop};
 use std::num::NonZeroUsize;
@@ -193,7 +193,7 @@ impl Mailbox {
             profile.fence.run(&profile.name, PanicPlace::Key, || by.of(message))
         });
         if found.is_none() {
-            self.panics.fetch_add(1, crate::sync::atomic::Ordering::Relaxed);
+            self.losses.count_panics(1);
         }
         found
     }
@@ -205,10 +205,13 @@ impl Mailbox {
             return Put::Closed;
         }
         if let Some(slot) = key.as_ref().and_then(|key| slots.find(key)) {
-            slot.lost += 1;
+            slot.lost += u64::from(!mutated!("conflate.told"));
             self.losses.count(Loss::Conflated, 1);
             let old = mem::replace(&mut slot.word, word);
-            if slot.first.is_none() && slot.key.as_ref().is_some_and(Key::is_entry) {
+            if slot.first.is_none()
+                && slot.key.as_ref().is_some_and(Key::is_entry)
+                && !mutated!("conflate.first")
+            {
                 slot.first = Some(old);
                 return Put::Behind;
             }
@@ -218,14 +221,14 @@ impl Mailbox {
             && let Some(oldest) = slots.take_front()
         {
             slots.append(key, word);
-            self.losses.count_and_owe(Loss::Evicted, 1);
+            self.losses.count_and_owe(Loss::Evicted, u64::from(!mutated!("conflate.evicted")));
             self.losses.owe(oldest.lost);
             return Put::InsteadOfFront(oldest);
         }
         match self.ring.push(Entry::TOKEN, WhenFull::Refuse) {
             Push::Accepted { turn, index, high, .. } => {
                 slots.append(key, word);
-                Put::Pushed { turn, index, high }
+                Put::Pushed { turn: turn && !mutated!("conflate.turn"), index, high }
             }
             // Never full: it has as many slots as the lane, and those that are taken are in the lane as well.
             Push::Full { .. } | Push::Closed => Put::Closed,

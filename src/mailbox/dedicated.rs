@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | runs the mailbox until nothing more is written, without a look at the tail | |
 //! | says how far it has come: `settled` = c | |
+//! | unless it never sleeps: gives its processor away a few times, and looks after each | |
 //! | spins: is slot c written, or c the first in the spill? is there a reason to end? | writes its slot; or sets the reason, then CLOSED. IDLE is down: wakes nobody |
 //! | yes: runs the mailbox again | |
 //! | its time is over: takes once more, by the tail; nothing: IDLE, by compare-exchange | cleared IDLE: unparks |
@@ -17,6 +18,8 @@
 //! line that every publisher writes.) IDLE does stand while the thread spins after its start and after a spill, whose
 //! SPILL falls only with it: then one claimer unparks a thread that is awake, which costs no system call and leaves a token
 //! that makes one later park return early.
+//!
+//! A worker of the pool that [keeps a turn](crate::dispatch::pool) says the same of its mailbox, and looks for the same news.
 //!
 //! A mailbox whose owner spins is quiet (for the shutdown) if the tail's index is `settled`: everything before it was
 //! taken *and* handled when that was said, and nothing was claimed since. `settled` is read before the tail, and is never
@@ -28,67 +31,70 @@ use crate::dispatch::job::{Budget, Ready, Soon};
 use crate::dispatch::threads::{ThreadKind, Threads};
 use crate::dispatch::wait::Wait;
 use crate::message::home;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::Ordering;
 use crate::sync::time::Deadline;
-use crate::sync::{Arc, Parker, Unparker, hint, thread};
+use crate::sync::{Arc, Parker, Unparker, hint, mutated, thread};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 /// A thread that meets a half-written slot looks again after so long.
 const BUSY_PAUSE: Duration = Duration::from_micros(50);
 /// A thread that never sleeps drops dead values when nothing came for so long.
-const QUIET_AFTER: Duration = if cfg!(bus_loom) { Duration::ZERO } else { Duration::from_micros(50) };
+const QUIET_AFTER: Duration =
+    if cfg!(any(bus_loom, bus_shuttle)) { Duration::ZERO } else { Duration::from_micros(50) };
+/// How often a thread that will sleep gives the processor away before it looks for news awake.
+const REST_YIELDS: u32 = if cfg!(any(bus_loom, bus_shuttle)) { 0 } else { 4 };
 /// Looks at the slot for each look at the clock.
-const LOOKS: u32 = if cfg!(bus_loom) { 1 } else { 32 };
-/// `settled` before the thread has ever rested: no index gets that far.
-const NEVER: u64 = u64::MAX;
+const LOOKS: u32 = if cfg!(any(bus_loom, bus_shuttle)) { 1 } else { 32 };
+/// `settled` before an owner has ever waited awake: no index gets that far.
+pub(super) const NEVER: u64 = u64::MAX;
 
 /// The thread of one mailbox, as publishers and the shutdown see it.
 pub(crate) struct Alone {
     /// Known before the mailbox is visible.
     thread: OnceLock<Unparker>,
-    settled: AtomicU64,
 }
 
 impl Alone {
     pub(crate) fn new() -> Self {
-        Self { thread: OnceLock::new(), settled: AtomicU64::new(NEVER) }
+        Self { thread: OnceLock::new() }
     }
 
     pub(super) fn wake(&self) {
-        if let Some(thread) = self.thread.get() {
+        if let Some(thread) = self.thread.get().filter(|_| !mutated!("dedicated.wake")) {
             thread.unpark();
         }
     }
 }
 
 impl Mailbox {
-    /// Everything that came has been handled, says the thread, and spins.
-    fn settle(&self) {
-        if let Consumer::Dedicated(alone) = &self.consumer {
-            // SAFETY: called by the mailbox's thread.
-            let next = unsafe { self.ring.position() };
-            // ORDERING(dedicated.settled): Release; pairs with the Acquire in `is_settled`.
-            alone.settled.store(next, Ordering::Release);
-        }
+    /// Everything that came has been handled, says the owner, which waits awake.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the turn, or is the mailbox's thread.
+    pub(super) unsafe fn settle(&self) {
+        // SAFETY: as the caller says.
+        let next = unsafe { self.ring.position() };
+        // ORDERING(dedicated.settled): Release; pairs with the Acquire in `is_settled`.
+        self.settled.store(next, Ordering::Release);
     }
 
-    /// Whether a thread that spins has handled everything.
+    /// Whether an owner that waits awake has handled everything.
     pub(super) fn is_settled(&self) -> bool {
-        let Consumer::Dedicated(alone) = &self.consumer else { return false };
         // ORDERING(dedicated.settled): Acquire; pairs with the Release in `settle`: the tail read after it is not older
         // than the one of which that was said.
-        self.ring.is_open_at(alone.settled.load(Ordering::Acquire))
+        self.ring.is_open_at(self.settled.load(Ordering::Acquire))
     }
 
     /// # Safety
     ///
-    /// The caller is the mailbox's thread.
-    unsafe fn has_news(&self) -> bool {
+    /// The caller has the turn, or is the mailbox's thread.
+    pub(super) unsafe fn has_news(&self) -> bool {
         // SAFETY: as the caller says.
-        let has_more = unsafe { self.ring.has_more() };
+        let has_more = unsafe { self.ring.has_more() || self.has_prelude() };
         // The tail tells of the end, and is worth its line once there is a reason.
-        has_more || (self.is_ending() && self.ring.is_closed())
+        has_more || (!mutated!("dedicated.end") && self.is_ending() && self.ring.is_closed())
     }
 }
 
@@ -118,12 +124,12 @@ pub(crate) fn start(
 pub(crate) fn run_alone(mailbox: &Arc<Mailbox>, parker: &Parker, wait: Wait) {
     home::send_messages_home();
     let spins = wait != Wait::Park;
-    while mailbox.is_catching_up() {
+    while mailbox.is_catching_up() && !mutated!("prelude.wait") {
         // The turn of who subscribes wakes it.
         parker.park(None);
     }
     while !mailbox.done().is_set() {
-        if spins {
+        if spins && !mutated!("dedicated.idle_first") {
             run(mailbox, parker, Budget::SPINNING);
             if mailbox.done().is_set() || spin(mailbox, wait) {
                 continue;
@@ -132,7 +138,7 @@ pub(crate) fn run_alone(mailbox: &Arc<Mailbox>, parker: &Parker, wait: Wait) {
         run(mailbox, parker, Budget::OWN);
         drop_dead(mailbox);
         // Those drops may have eaten a wake-up that came meanwhile; it has cleared IDLE.
-        if mailbox.ring.is_idle() {
+        if mailbox.ring.is_idle() || mutated!("dedicated.park") {
             parker.park(None);
         }
     }
@@ -157,9 +163,10 @@ fn run(mailbox: &Arc<Mailbox>, parker: &Parker, budget: Budget) {
 
 /// Waits awake. False: the time is over.
 fn spin(mailbox: &Mailbox, wait: Wait) -> bool {
-    mailbox.settle();
+    // SAFETY: this is the mailbox's thread.
+    unsafe { mailbox.settle() };
     match wait.spin() {
-        Some(time) => look_for(mailbox, Some(time)),
+        Some(time) => give_way(mailbox) || look_for(mailbox, Some(time)),
         None => {
             look_for(mailbox, Some(QUIET_AFTER)) || {
                 drop_dead(mailbox);
@@ -169,10 +176,21 @@ fn spin(mailbox: &Mailbox, wait: Wait) -> bool {
     }
 }
 
+/// Lets others have the processor a few times, as a worker of the pool does and for the same reason: the publisher may be
+/// one of them.
+fn give_way(mailbox: &Mailbox) -> bool {
+    (0..REST_YIELDS).any(|_| {
+        thread::yield_now();
+        // SAFETY: this is the mailbox's thread.
+        unsafe { mailbox.has_news() }
+    })
+}
+
 /// Looks for news so long; `None`: until there are some.
 fn look_for(mailbox: &Mailbox, time: Option<Duration>) -> bool {
     let until = Deadline::after(time);
     loop {
+        let now = mailbox.coarse_now();
         for _ in 0..LOOKS {
             // SAFETY: this is the mailbox's thread.
             if unsafe { mailbox.has_news() } {
@@ -180,6 +198,7 @@ fn look_for(mailbox: &Mailbox, time: Option<Duration>) -> bool {
             }
             hint::spin_loop();
         }
+        mailbox.note_empty(now);
         if until.passed() {
             return false;
         }

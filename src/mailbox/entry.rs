@@ -5,7 +5,7 @@
 use super::{Arrived, Leg, Profile};
 use crate::dispatch::latch::Latch;
 use crate::message::Message;
-use crate::sync::Arc;
+use crate::sync::Counted;
 use std::num::NonZeroUsize;
 
 const ENVELOPE: usize = 1;
@@ -18,7 +18,7 @@ pub(crate) enum SyncOutcome {
 }
 
 /// Where the waiter looks.
-pub(crate) type Receipt = Arc<Latch<SyncOutcome>>;
+pub(crate) type Receipt = Counted<Latch<SyncOutcome>>;
 
 /// A message with a waiter, or with a follower. However it is disposed of, they hear of it.
 #[repr(align(8))]
@@ -39,8 +39,8 @@ impl Envelope {
 impl Drop for Envelope {
     fn drop(&mut self) {
         // After `Handled` this changes nothing: the first value stands.
-        // ORDERING(receipt): the share of the receipt goes after this, with a Release; pairs with the fence in
-        // `Subscription::settle`.
+        // ORDERING(receipt): the share of the receipt goes after this, with a Release; pairs with `get_mut` in
+        // `was_taken`.
         self.settle(SyncOutcome::Dropped);
     }
 }

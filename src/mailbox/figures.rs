@@ -3,7 +3,6 @@
 use super::Mailbox;
 use super::run::{Lap, SLOW_GROUP_NS};
 use crate::stats::{Lost, SubscriptionStats};
-use crate::sync::atomic::Ordering;
 use std::time::Duration;
 
 impl Mailbox {
@@ -29,7 +28,7 @@ impl Mailbox {
         let now = self.coarse_now();
         self.caught_up.set(now);
         if self.clock.is_long(now.saturating_sub(began)) {
-            self.handling.ran_long(now - began);
+            self.note_long(now - began);
         }
         now
     }
@@ -43,17 +42,17 @@ impl Mailbox {
         }
         let took = lap.group.unwrap_or_else(|| lap.now.saturating_sub(began));
         if self.clock.is_long(took) {
-            self.handling.ran_long(took);
+            self.note_long(took);
         }
         if lap.group.is_some_and(|took| took > SLOW_GROUP_NS) {
-            self.handling.watch();
+            self.watch_handler();
         }
         lap.now
     }
 
-    /// The reader found nothing left.
-    pub(super) fn note_empty(&self) {
-        self.caught_up.set(self.coarse_now());
+    /// The owner looked after that time, and found nothing left.
+    pub(super) fn note_empty(&self, time: u64) {
+        self.caught_up.set(time);
     }
 
     /// Since when its owner has not found it empty; 0: not known.
@@ -70,8 +69,9 @@ impl Mailbox {
     /// Since when the oldest message waits: its own sample if it has one, else the latest moment known to be before it.
     fn oldest_since(&self, now: u64) -> Option<u64> {
         let head = self.ring.head();
-        let before = self.busy_since().max(self.delay.waits_since(head, now));
-        match self.delay.waits_at_least_since(head, now) {
+        let (earliest, latest) = self.waits_since(head, now);
+        let before = self.busy_since().max(earliest);
+        match latest {
             Some(after) => Some(if before == 0 { after } else { before.min(after) }),
             None => (before > 0).then_some(before),
         }
@@ -96,14 +96,14 @@ impl Mailbox {
         stats.missed = stats.lost.total();
         stats.high_crossings = self.congestion.high_crossings();
         stats.congested = self.ring.is_congested();
-        stats.over_capacity = self.over_capacity.load(Ordering::Relaxed);
-        stats.panics = self.panics.load(Ordering::Relaxed);
+        stats.panics = self.losses.panics();
         let lost_inside = stats.lost.evicted + stats.lost.conflated + stats.lost.discarded;
         stats.handled = stats.accepted.saturating_sub(stats.depth + lost_inside);
-        stats.delay = self.delay.read();
-        stats.handler = self.handling.read();
-        stats.slow = self.handling.slow();
-        stats.blocked = self.room.blocked(now);
+        (stats.delay, stats.handler, stats.slow) = self.read_times();
+        if let Some(room) = &self.room {
+            stats.over_capacity = room.beyond();
+            stats.blocked = room.blocked(now);
+        }
         if stats.depth > 0 {
             let ago = |since: u64| Duration::from_nanos(now.saturating_sub(since));
             stats.oldest = self.oldest_since(now).map(ago);

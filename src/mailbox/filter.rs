@@ -33,8 +33,9 @@ pub struct Filter(Option<Arc<Accept>>);
 
 #[derive(Clone, Default, PartialEq, Eq)]
 struct Accept {
-    /// A bit per type number.
-    bits: Vec<u64>,
+    /// A bit per type number, the first 64 by themselves: most buses have no more.
+    bits: u64,
+    more_bits: Box<[u64]>,
     formatters: Formatters,
     /// Neither types nor formatters were named: it is about updates alone.
     any: bool,
@@ -55,12 +56,12 @@ struct Updates {
 struct Named {
     bus: u64,
     id: u32,
-    name: Box<str>,
+    name: Arc<str>,
 }
 
 impl Named {
     fn of(kind: &Kind) -> Self {
-        Self { bus: kind.bus(), id: kind.id(), name: kind.name().into() }
+        Self { bus: kind.bus(), id: kind.id(), name: kind.shared_name().clone() }
     }
 }
 
@@ -178,7 +179,7 @@ impl Filter {
         match &self.0 {
             None => Glance::ALL,
             Some(accept) if accept.looks_closer() => Glance::UNKNOWN,
-            Some(accept) => Glance::of_types(accept.bits.first().copied().unwrap_or(0)),
+            Some(accept) => Glance::of_types(accept.bits),
         }
     }
 
@@ -230,7 +231,8 @@ impl Accept {
     #[inline]
     fn has_bit(&self, kind: &Kind) -> bool {
         let (word, bit) = (kind.id() as usize / 64, kind.id() % 64);
-        self.bits.get(word).is_some_and(|bits| bits >> bit & 1 != 0)
+        let bits = if word == 0 { Some(&self.bits) } else { self.more_bits.get(word - 1) };
+        bits.is_some_and(|bits| bits >> bit & 1 != 0)
     }
 
     #[inline]
@@ -240,10 +242,12 @@ impl Accept {
 
     fn add(&mut self, named: Named) {
         let (word, bit) = (named.id as usize / 64, named.id % 64);
-        if self.bits.len() <= word {
-            self.bits.resize(word + 1, 0);
+        if word > self.more_bits.len() {
+            let mut more = std::mem::take(&mut self.more_bits).into_vec();
+            more.resize(word, 0);
+            self.more_bits = more.into();
         }
-        self.bits[word] |= 1 << bit;
+        *if word == 0 { &mut self.bits } else { &mut self.more_bits[word - 1] } |= 1 << bit;
         insert(&mut self.types, named);
     }
 }
@@ -265,6 +269,7 @@ impl Updates {
 /// Into a list that is in order, once.
 fn insert<T: Ord>(list: &mut Vec<T>, item: T) {
     if let Err(place) = list.binary_search(&item) {
+        list.reserve_exact(1);
         list.insert(place, item);
     }
 }

@@ -11,8 +11,32 @@ use crate::message::EndReason;
 use crate::stats::{HandlerTime, SubscriptionStats};
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::ptr::NonNull;
 
 pub(crate) type InlineHandler = Box<dyn Fn(&Arrival<'_>) + Send + Sync>;
+
+/// Where a handler is, for lists: a walk that calls it reads nothing else of its subscription.
+#[derive(Clone, Copy)]
+pub(crate) struct Entrance(NonNull<dyn Fn(&Arrival<'_>) + Send + Sync>);
+
+// SAFETY: a shared reference to the handler by another name.
+unsafe impl Send for Entrance {}
+// SAFETY: as above.
+unsafe impl Sync for Entrance {}
+
+impl Entrance {
+    /// Calls the handler. The caller runs this inside the panic fence and the frame of its walk.
+    ///
+    /// # Safety
+    ///
+    /// The caller is inside the gate of a snapshot that lists the subscription.
+    #[inline]
+    pub(crate) unsafe fn call(self, arrival: &Arrival<'_>) {
+        // SAFETY: inside the gate the handler is where it was, and only read.
+        let handler = unsafe { self.0.as_ref() };
+        handler(arrival);
+    }
+}
 
 pub(crate) struct Inline {
     profile: Profile,
@@ -29,8 +53,10 @@ pub(crate) struct Inline {
     done: Latch<()>,
 }
 
-// SAFETY: the cells are read by walks inside the gate and taken by the one thread that drained it (topic::gate), never
-// both; their contents are Send and Sync. Loom checks the exclusion in loom_tests/gate.rs.
+// SAFETY: the cells are read by who makes it visible, before that, and taken by the one thread that drained its gate
+// (topic::gate). Walks have an `Entrance`, and call the handler by it inside the gate, so never beside that. Contents
+// are Send and Sync. Walks read no cell that loom could watch: it watches what a handler uses, `Used::open` in
+// loom_tests/gate.rs.
 unsafe impl Sync for Inline {}
 
 impl Inline {
@@ -50,6 +76,12 @@ impl Inline {
 
     pub(crate) fn profile(&self) -> &Profile {
         &self.profile
+    }
+
+    /// Where its number is.
+    #[inline]
+    pub(crate) fn id(&self) -> &u64 {
+        &self.profile.id
     }
 
     pub(crate) fn done(&self) -> &Latch<()> {
@@ -72,19 +104,14 @@ impl Inline {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// Calls the handler. The caller runs this inside the panic fence and the frame of its walk.
+    /// The way to its handler.
     ///
     /// # Safety
     ///
-    /// The caller is inside the gate of a snapshot that lists this subscription (or nobody else has it yet).
-    #[inline]
-    pub(crate) unsafe fn call(&self, arrival: &Arrival<'_>) {
-        self.handler.with(|handler| {
-            // SAFETY: inside the gate the handler is only read.
-            if let Some(handler) = unsafe { &*handler } {
-                handler(arrival);
-            }
-        });
+    /// Nobody ends it meanwhile.
+    pub(crate) unsafe fn entrance(&self) -> Option<Entrance> {
+        // SAFETY: as the caller says, so it is only read.
+        self.handler.with(|handler| unsafe { (*handler).as_deref().map(|handler| Entrance(handler.into())) })
     }
 
     /// A call is made that nobody else counts.

@@ -11,8 +11,8 @@
 //! | owner, final message | n to SEALED, told with it |
 
 use crate::stats::Lost;
-use crate::sync::Tally;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{LazyFigures, Tally};
 
 /// The final message was composed.
 const SEALED: u64 = 1 << 63;
@@ -35,35 +35,54 @@ pub(super) enum Loss {
 
 const REASONS: usize = Loss::Discarded as usize + 1;
 
-/// Rare events, away from the lines that producers and the owner share.
 pub(super) struct Losses {
     owed: AtomicU64,
-    counts: [AtomicU64; REASONS],
+    /// Made by the first of them.
+    rare: LazyFigures<Rare>,
+}
+
+/// Rare events.
+#[derive(Default)]
+struct Rare {
+    counts: [Tally; REASONS],
     /// Offered after the end: no loss, but not kept away by a filter either.
     late: Tally,
+    /// Panics of the subscription's code: nothing was lost by them.
+    panics: Tally,
 }
 
 impl Losses {
     pub(super) fn new() -> Self {
-        Self {
-            owed: AtomicU64::new(0),
-            counts: std::array::from_fn(|_| AtomicU64::new(0)),
-            late: Tally::new(),
+        Self { owed: AtomicU64::new(0), rare: LazyFigures::new() }
+    }
+
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_make(Rare::default)
+    }
+
+    /// Panics of the subscription's code were caught.
+    pub(super) fn count_panics(&self, panics: u64) {
+        if panics > 0 {
+            self.rare().panics.add(panics);
         }
+    }
+
+    pub(super) fn panics(&self) -> u64 {
+        self.rare.get().map_or(0, |rare| rare.panics.get())
     }
 
     /// Counts what is told by the caller itself.
     pub(super) fn count(&self, why: Loss, messages: u64) {
-        self.counts[why as usize].fetch_add(messages, Ordering::Relaxed);
+        self.rare().counts[why as usize].add(messages);
     }
 
     /// Counts what found the subscription ended.
     pub(super) fn count_late(&self, messages: u64) {
-        self.late.add(messages);
+        self.rare().late.add(messages);
     }
 
     pub(super) fn late(&self) -> u64 {
-        self.late.get()
+        self.rare.get().map_or(0, |rare| rare.late.get())
     }
 
     /// Counts what the next delivery tells of. False: there is none, and nothing was counted.
@@ -71,7 +90,7 @@ impl Losses {
         self.count(why, messages);
         let told = self.owe(messages);
         if !told {
-            self.counts[why as usize].fetch_sub(messages, Ordering::Relaxed);
+            self.rare().counts[why as usize].sub(messages);
         }
         told
     }
@@ -99,7 +118,8 @@ impl Losses {
 
     /// Everything lost so far, but for what the ring and the reason of the end know.
     pub(super) fn read(&self) -> Lost {
-        let count = |why: Loss| self.counts[why as usize].load(Ordering::Relaxed);
+        let Some(rare) = self.rare.get() else { return Lost::default() };
+        let count = |why: Loss| rare.counts[why as usize].get();
         Lost {
             refused: count(Loss::Refused),
             evicted: count(Loss::Evicted),

@@ -20,8 +20,8 @@ use super::Profile;
 use crate::dispatch::fence::PanicPlace;
 use crate::dispatch::frames;
 use crate::queue::Marks;
-use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{UnsafeCell, mutated};
 
 const CALLING: u64 = 0b01;
 const ENDED: u64 = 0b10;
@@ -92,7 +92,7 @@ impl Congestion {
             Box::new(Teller {
                 callback: UnsafeCell::new(Some(callback)),
                 told: UnsafeCell::new(0),
-                high_depth: AtomicU64::new(marks.high),
+                high_depth: AtomicU64::new(if mutated!("marks.depth") { 0 } else { marks.high }),
                 low_depth: AtomicU64::new(marks.low),
             })
         });
@@ -144,6 +144,7 @@ impl Congestion {
                     unsafe { teller.drop_callback(profile) };
                     return panics;
                 }
+                Err(_) if mutated!("marks.newer") => return panics,
                 Err(now) => seen = now & !CALLING,
             }
         }

@@ -13,6 +13,7 @@
 //! | `several` | the same for messages of a batch |
 //! | [`room`] | publishers that wait for room |
 //! | `tasks` | the same for tasks, which are not held up |
+//! | `times` | how long messages wait and calls take |
 //! | [`run`] | the owner's side: groups, handler calls, the end |
 //! | [`batch`] | the same, for handlers of what is queued |
 //! | [`ending`] | the final message, and what follows it |
@@ -43,14 +44,14 @@ pub(crate) mod room;
 pub(crate) mod run;
 mod several;
 mod tasks;
+mod times;
 
 pub(crate) use batch::{BatchItem, Batcher};
-pub(crate) use dedicated::Alone;
-pub(crate) use ending::{Ending, OnEnd};
+pub(crate) use ending::{Ending, Host, OnEnd};
 pub(crate) use entry::{Entry, Receipt, SyncOutcome};
 pub use filter::Filter;
 pub(crate) use glance::Glance;
-pub(crate) use inline::{Inline, InlineHandler};
+pub(crate) use inline::{Entrance, Inline, InlineHandler};
 pub use key::{ConflateKey, Key};
 pub(crate) use leg::{Arrived, Leg};
 pub use marks::{Crossing, WaterMark};
@@ -69,15 +70,16 @@ use crate::dispatch::latch::Latch;
 use crate::dispatch::pool::Pool;
 use crate::message::{EndReason, Message};
 use crate::queue::{Close, Items, Ring, Shape, Taken};
-use crate::stats::{DelaySample, HandlerTime, Lost};
+use crate::stats::Lost;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::sync::time::Clock;
-use crate::sync::{Arc, Tally, UnsafeCell, WakerCell};
+use crate::sync::{Arc, LazyFigures, Tally, UnsafeCell, WakerCell, mutated};
 use conflate::Lane;
 use losses::{Loss, Losses};
 use marks::Congestion;
 use prelude::Prelude;
 use room::Room;
+use times::Times;
 
 /// One message on its way into user code.
 #[derive(Clone, Copy, Debug)]
@@ -113,41 +115,60 @@ pub(crate) enum Consumer {
     /// The publisher itself, at the end of its walk.
     Serial,
     /// A thread of its own.
-    Dedicated(dedicated::Alone),
+    Dedicated(Box<dedicated::Alone>),
     /// A task or a thread that reads.
-    Stream(WakerCell),
+    Stream(Box<WakerCell>),
+}
+
+impl Consumer {
+    pub(crate) fn dedicated() -> Self {
+        Self::Dedicated(Box::new(dedicated::Alone::new()))
+    }
+
+    pub(crate) fn stream() -> Self {
+        Self::Stream(Box::new(WakerCell::new()))
+    }
 }
 
 /// In a mailbox's `end`: its policy ended it.
 const OVERFLOWED: u8 = 1 << 7;
 
 /// One subscription's queue, with what happens when it is full, and its handler.
+///
+/// In this order what the owner writes lies beside the owner's end of the ring, and what publishers read apart from that.
+/// What few mailboxes need is behind a pointer, and what needs a message is made by the first one: there may be many that
+/// never get any.
+#[repr(C)]
 pub(crate) struct Mailbox {
     ring: Ring,
-    lane: Option<Box<Lane>>,
-    /// Of a subscription that catches up.
-    prelude: Option<Box<Prelude>>,
-    overflow: Overflow,
-    consumer: Consumer,
-    profile: Profile,
-    clock: Arc<Clock>,
-    delay: DelaySample,
-    handling: HandlerTime,
-    /// When the owner last found nothing left, by the coarse clock; 0: never noted.
-    caught_up: Tally,
-    losses: Losses,
-    congestion: Congestion,
-    over_capacity: AtomicU64,
-    panics: AtomicU64,
-    room: Room,
     /// The owner's: handler and what follows the end. Empty for streams.
     work: UnsafeCell<Work>,
+    /// When the owner last found nothing left, by the coarse clock; 0: never noted.
+    caught_up: Tally,
+    times: LazyFigures<Times>,
+    losses: Losses,
+    congestion: Congestion,
+    done: Latch<()>,
     /// Why it ended, with OVERFLOWED if its policy ended it; 0 while it stands. Set before CLOSED.
     end: AtomicU8,
     /// The queue is thrown away instead of handled.
     discard: AtomicBool,
-    done: Latch<()>,
+    lane: Option<Box<Lane>>,
+    /// Of a subscription that catches up.
+    prelude: Option<Box<Prelude>>,
+    /// Of one with `Block`.
+    room: Option<Box<Room>>,
+    overflow: Overflow,
+    consumer: Consumer,
+    clock: Arc<Clock>,
+    profile: Profile,
+    /// How far its owner had come when it last began to wait awake. Written once for each such wait, so it stands here,
+    /// away from what publishers read.
+    settled: AtomicU64,
 }
+
+#[cfg(all(target_arch = "x86_64", not(any(bus_loom, bus_shuttle))))]
+const _: () = assert!(size_of::<Mailbox>() <= 7 * 64, "with its reference counts it has 512 bytes");
 
 // SAFETY: `work` is touched by the owner alone (one at a time, handed on through the ring's turn), and its contents
 // are Send; all else is Sync by itself.
@@ -159,24 +180,22 @@ impl Mailbox {
         let evicting = matches!(overflow, Overflow::DropOldest);
         Self {
             ring: Ring::new(Shape { capacity, evicting, marks }),
-            lane: Lane::of(&overflow),
-            prelude: None,
-            congestion: Congestion::new(on_water_mark, marks),
-            overflow,
-            consumer,
-            profile,
-            clock,
-            delay: DelaySample::new(),
-            handling: HandlerTime::new(),
-            caught_up: Tally::new(),
-            losses: Losses::new(),
-            over_capacity: AtomicU64::new(0),
-            panics: AtomicU64::new(0),
-            room: Room::new(),
             work: UnsafeCell::new(Work::default()),
+            caught_up: Tally::new(),
+            times: LazyFigures::new(),
+            losses: Losses::new(),
+            congestion: Congestion::new(on_water_mark, marks),
+            done: Latch::new(),
             end: AtomicU8::new(0),
             discard: AtomicBool::new(false),
-            done: Latch::new(),
+            lane: Lane::of(&overflow),
+            prelude: None,
+            room: matches!(overflow, Overflow::Block(_)).then(Box::default),
+            overflow,
+            consumer,
+            clock,
+            profile,
+            settled: AtomicU64::new(dedicated::NEVER),
         }
     }
 
@@ -185,7 +204,9 @@ impl Mailbox {
     pub(crate) fn close(&self, reason: EndReason) -> Close {
         self.begin_end(reason);
         let closed = self.ring.close();
-        self.room.wake_threads();
+        if let Some(room) = &self.room {
+            room.wake_threads();
+        }
         closed
     }
 
@@ -231,7 +252,9 @@ impl Mailbox {
 
     /// Publishers that wait for room give up.
     pub(crate) fn release_waiting(&self) {
-        self.wake(self.room.give_up());
+        if let Some(room) = &self.room {
+            self.wake(room.give_up());
+        }
     }
 
     /// Moves the next items into `group`; what was evicted before them is counted.
@@ -263,7 +286,7 @@ impl Mailbox {
     /// Somebody passed a water mark, and has nothing half done any more: tells who wants to know. User code.
     #[cold]
     pub(crate) fn tell_crossings(&self) {
-        self.panics.fetch_add(self.congestion.tell(&self.profile), Ordering::Relaxed);
+        self.losses.count_panics(self.congestion.tell(&self.profile));
     }
 
     pub(crate) fn profile(&self) -> &Profile {
@@ -311,6 +334,9 @@ impl Mailbox {
 impl Drop for Mailbox {
     /// Whatever is still queued goes with it: only a bus that never got to deliver the end leaves something.
     fn drop(&mut self) {
+        if mutated!("reader.drop") {
+            return;
+        }
         // SAFETY: `&mut self`: nobody has the turn any more.
         unsafe { self.throw_away_queue() };
     }

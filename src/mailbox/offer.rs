@@ -10,14 +10,13 @@ use crate::dispatch::job::{Budget, Ready, Soon};
 use crate::dispatch::{frames, pool::Pool, waits};
 use crate::message::{EndReason, Message};
 use crate::queue::{Close, Push, WhenFull};
-use crate::sync::atomic::Ordering;
 use crate::sync::time::Deadline;
-use crate::sync::{Arc, hint, thread};
+use crate::sync::{Arc, hint, mutated, thread};
 use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
 
 /// How often an evicting publisher looks again at once.
-const EVICT_SPINS: u64 = if cfg!(bus_loom) { 0 } else { 64 };
+const EVICT_SPINS: u64 = if cfg!(any(bus_loom, bus_shuttle)) { 0 } else { 64 };
 
 /// What became of an offered message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +75,7 @@ impl Mailbox {
             return None;
         }
         let (turn, index) = self.ring.push_at_once(word)?;
-        self.delay.accepted(index, || *moment.0.get_or_insert_with(|| self.clock.monotonic_ns()));
+        self.note_accepted(index, || *moment.0.get_or_insert_with(|| self.clock.monotonic_ns()));
         Some(turn)
     }
 
@@ -116,7 +115,7 @@ impl Mailbox {
         over_capacity: bool,
         high: Option<u64>,
     ) -> Offer {
-        self.delay.accepted(index, || self.clock.monotonic_ns());
+        self.note_accepted(index, || self.clock.monotonic_ns());
         let crossed = high.is_some_and(|depth| self.congestion.passed(Crossing::High, depth));
         Offer::Accepted { turn, over_capacity, crossed }
     }
@@ -143,7 +142,7 @@ impl Mailbox {
     fn disconnect(&self) -> Offer {
         let first = self.set_end(EndReason::Disconnected.code() | OVERFLOWED);
         // What waited may have been taken out meanwhile, and the mailbox be idle: then it has to be run once more.
-        let turn = self.ring.close() == (Close::Now { turn: true });
+        let turn = self.ring.close() == (Close::Now { turn: true }) && !mutated!("mailbox.overflow_turn");
         if first {
             return Offer::Disconnected { turn };
         }
@@ -191,7 +190,7 @@ impl Mailbox {
         if let Some(lane) = &self.lane {
             return self.offer_conflating(lane, word, before_waiting);
         }
-        let Overflow::Block(timeout) = self.overflow else {
+        let (Overflow::Block(timeout), Some(room)) = (&self.overflow, &self.room) else {
             return self.offer(word, &mut Vec::new());
         };
         if !patience.may_wait {
@@ -201,13 +200,13 @@ impl Mailbox {
             return offer;
         }
         before_waiting();
-        let deadline = *patience.deadline.get_or_insert_with(|| Deadline::after(Some(timeout)));
+        let deadline = *patience.deadline.get_or_insert_with(|| Deadline::after(Some(*timeout)));
         // A circle can pass through a Serial mailbox whose turn this publish has taken: then it does not wait either.
         let Ok(_waiting) = waits::begin(&[self.profile.id]) else {
-            self.room.note_circle();
+            room.note_circle();
             return self.offer_beyond(word);
         };
-        match self.room.wait(deadline, self.enough(), &self.clock, || self.try_offer(word)) {
+        match room.wait(deadline, self.enough(), &self.clock, || self.try_offer(word)) {
             Ok(offer) => offer,
             Err(NoRoom::GivenUp) => self.came_late(),
             Err(NoRoom::TimedOut) => {
@@ -259,8 +258,8 @@ impl Mailbox {
     fn offer_beyond(&self, word: NonZeroUsize) -> Offer {
         match self.ring.push(word, self.spill(Grow::default())) {
             Push::Accepted { turn, index, spilled, high } => {
-                if spilled {
-                    self.over_capacity.fetch_add(1, Ordering::Relaxed);
+                if let (true, Some(room)) = (spilled, &self.room) {
+                    room.count_beyond();
                 }
                 self.accepted_at(index, turn, spilled, high)
             }

@@ -11,13 +11,12 @@
 //! Its position sits behind a lock that covers moves only, so that a shutdown can throw a queue away that nobody reads.
 
 use super::conflate::Found;
-use super::ending::Forget;
 use super::entry::Entry;
 use super::losses::Loss;
 use super::{Arrived, Consumer, Ending, Leg, Mailbox, Standing, Told};
 use crate::message::{EndReason, Message};
 use crate::queue::{GROUP_SMALL, Items, Taken};
-use crate::sync::{Arc, Mutex, thread};
+use crate::sync::{Arc, Mutex, mutated, thread};
 use std::task::{Poll, Waker};
 
 /// One thing read.
@@ -102,7 +101,9 @@ impl Reader {
                     waker.wake_by_ref();
                     return Poll::Pending;
                 }
-                Next::Nothing if round > 0 && self.set_idle() => return Poll::Pending,
+                Next::Nothing if round > 0 && (mutated!("reader.idle") || self.set_idle()) => {
+                    return Poll::Pending;
+                }
                 Next::Nothing => self.register(waker),
             }
         }
@@ -110,7 +111,9 @@ impl Reader {
     }
 
     fn register(&self, waker: &Waker) {
-        if let Consumer::Stream(cell) = self.mailbox.consumer() {
+        if let Consumer::Stream(cell) = self.mailbox.consumer()
+            && !mutated!("reader.register")
+        {
             cell.register(waker);
         }
     }
@@ -135,7 +138,7 @@ impl Reader {
         let idle = unsafe {
             match self.mailbox.take(&mut place.group, 1) {
                 Taken::Empty(empty) => {
-                    self.mailbox.note_empty();
+                    self.mailbox.note_empty(self.mailbox.coarse_now());
                     self.mailbox.ring.set_idle(empty)
                 }
                 Taken::Some { first, missed } => {
@@ -144,7 +147,7 @@ impl Reader {
                 }
                 // Found once more by who reads on; what was evicted before it is told only now.
                 Taken::End { missed } => {
-                    place.missed += missed;
+                    place.missed += if mutated!("reader.evicted") { 0 } else { missed };
                     false
                 }
                 Taken::Busy => false,
@@ -204,7 +207,7 @@ impl Reader {
     fn read_one(&self, place: &mut Place, unmade: &mut Option<(Unmade, Told)>) -> Option<Item> {
         // SAFETY: taken out of the ring, so it is ours alone.
         let (found, lost) = unsafe { self.mailbox.find(place.group.next()?) };
-        self.mailbox.delay.reached(place.index, || self.mailbox.clock.monotonic_ns());
+        self.mailbox.note_reached(place.index);
         let told = place.tell(&self.mailbox, lost);
         match found {
             Found::Entry(entry) => return Some(Item { message: place.keep_awaited(entry), told }),
@@ -224,13 +227,15 @@ impl Reader {
 
     /// Makes the final message, which may run foreign drops; then the bus forgets the subscription.
     fn end(&self, ending: Ending, told: Told) -> Item {
-        let message = (ending.farewell)(self.mailbox.end_reason());
-        self.forget(ending.forget);
+        let message = ending.host.farewell(&self.mailbox.profile, self.mailbox.end_reason());
+        self.forget(ending);
         Item { message, told }
     }
 
-    fn forget(&self, forget: Forget) {
-        forget();
+    fn forget(&self, ending: Ending) {
+        ending.host.forget(&self.mailbox.profile);
+        // The topic may go with it.
+        drop(ending);
         self.mailbox.congestion.end(&self.mailbox.profile);
         self.mailbox.done.set(());
     }
@@ -248,13 +253,16 @@ impl Reader {
             // SAFETY: the lock makes us the only reader.
             unsafe { self.mailbox.place(items) };
         }
-        if self.mailbox.is_discarding() {
+        if self.mailbox.is_discarding() && !mutated!("prelude.discard") {
             self.throw_away();
         }
     }
 
     /// Throws everything queued away, counted as missed. Returns how much that was.
     pub(crate) fn throw_away(&self) -> u64 {
+        if mutated!("reader.drop") {
+            return 0;
+        }
         let (mut thrown, mut count, mut told) = (Vec::new(), 0, 0);
         let (last, standing) = {
             let mut place = self.place.lock();
@@ -291,7 +299,7 @@ impl Reader {
         self.throw_away();
         let ending = self.place.lock().ending.take();
         if let Some(ending) = ending {
-            self.forget(ending.forget);
+            self.forget(ending);
         }
     }
 }

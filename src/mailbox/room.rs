@@ -37,7 +37,7 @@
 use crate::stats::Blocked;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crate::sync::time::{Clock, Deadline};
-use crate::sync::{Condvar, Mutex, Tally, hint, thread};
+use crate::sync::{Condvar, Mutex, Tally, hint, mutated, thread};
 use std::collections::BTreeMap;
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -45,8 +45,8 @@ use std::time::Duration;
 /// Nobody waits: no head gets that far.
 const NOBODY: u64 = u64::MAX;
 /// Looks before sleeping: first with spin hints, the last few giving the processor away.
-const SPINS: u32 = if cfg!(bus_loom) { 0 } else { 64 };
-const YIELDS: u32 = if cfg!(bus_loom) { 0 } else { 4 };
+const SPINS: u32 = if cfg!(any(bus_loom, bus_shuttle)) { 0 } else { 64 };
+const YIELDS: u32 = if cfg!(any(bus_loom, bus_shuttle)) { 0 } else { 4 };
 
 /// How long a publisher sleeps while there may be a little room.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
@@ -88,6 +88,8 @@ pub(crate) struct Room {
     changed: Condvar,
     owes_tasks: AtomicBool,
     waits: Waits,
+    /// Taken beyond the capacity rather than waiting.
+    beyond: Tally,
 }
 
 /// Why waiting ended without a result.
@@ -116,8 +118,8 @@ pub(crate) enum Attempt<R> {
     FullAt(u64),
 }
 
-impl Room {
-    pub(crate) fn new() -> Self {
+impl Default for Room {
+    fn default() -> Self {
         Self {
             wake_at: AtomicU64::new(NOBODY),
             given_up: AtomicBool::new(false),
@@ -125,9 +127,12 @@ impl Room {
             changed: Condvar::new(),
             owes_tasks: AtomicBool::new(false),
             waits: Waits::default(),
+            beyond: Tally::new(),
         }
     }
+}
 
+impl Room {
     /// Tries until `attempt` gives a result, sleeping in between until `enough` more items were taken out.
     pub(crate) fn wait<R>(
         &self,
@@ -174,6 +179,16 @@ impl Room {
         self.waits.circles.add(1);
     }
 
+    /// A message was taken beyond the capacity.
+    pub(super) fn count_beyond(&self) {
+        self.beyond.add(1);
+    }
+
+    /// How many were.
+    pub(super) fn beyond(&self) -> u64 {
+        self.beyond.get()
+    }
+
     /// Who waits and who has waited.
     pub(super) fn blocked(&self, now: u64) -> Blocked {
         let waits = &self.waits;
@@ -215,7 +230,7 @@ impl Room {
         let found = look().or_else(|| {
             // ORDERING(room): SeqCst fence; pairs with the one in `wake`. Checked by loom_tests/room.rs.
             fence(Ordering::SeqCst);
-            look()
+            if mutated!("room.look") { None } else { look() }
         });
         let found = found.or_else(|| self.given_up.load(Ordering::Relaxed).then_some(Err(NoRoom::GivenUp)));
         let Some(result) = found else {
@@ -228,6 +243,9 @@ impl Room {
 
     /// The task waits no more.
     pub(crate) fn forget(&self, task: u64) -> Option<Waker> {
+        if mutated!("room.forget") {
+            self.tasks.lock().clear();
+        }
         self.tasks.lock().remove(&task)
     }
 
@@ -260,6 +278,9 @@ impl Room {
 
     /// The threads that wait look again. The tasks are woken later, by [`wake_all`](Self::wake_all).
     pub(crate) fn wake_threads(&self) {
+        if mutated!("room.end") {
+            return;
+        }
         drop(self.tasks.lock());
         self.changed.notify_all();
     }
@@ -271,7 +292,8 @@ impl Room {
         // Those who go on waiting note their head anew.
         self.wake_at.store(NOBODY, Ordering::Relaxed);
         self.owes_tasks.store(false, Ordering::Relaxed);
-        let wakers = Wakers(std::mem::take(&mut *tasks));
+        let wakers =
+            Wakers(if mutated!("room.tasks") { BTreeMap::new() } else { std::mem::take(&mut *tasks) });
         drop(tasks);
         self.changed.notify_all();
         wakers
@@ -280,6 +302,9 @@ impl Room {
     /// Everybody who waits returns, now and later.
     pub(crate) fn give_up(&self) -> Wakers {
         self.given_up.store(true, Ordering::Relaxed);
+        if mutated!("room.end") {
+            return Wakers(BTreeMap::new());
+        }
         self.wake_all()
     }
 }

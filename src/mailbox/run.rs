@@ -2,17 +2,16 @@
 
 use super::entry::Entry;
 use super::losses::Loss;
-use super::{Arrival, Arrived, Batcher, Ending, Mailbox, Overflow, Told};
+use super::{Arrival, Arrived, Batcher, Ending, Mailbox, Told};
 use crate::dispatch::fence::PanicPlace;
 use crate::dispatch::frames;
 use crate::dispatch::job::{After, Budget, Job, PLENTY};
 use crate::queue::{GROUP, GROUP_SMALL, Group, Items, Taken};
-use crate::sync::atomic::Ordering;
-use crate::sync::hint;
 use crate::sync::time::Clock;
+use crate::sync::{hint, mutated};
 
 /// How often the owner looks at a half-written slot before it lets others run.
-pub(super) const BUSY_SPINS: u32 = if cfg!(bus_loom) { 0 } else { 100 };
+pub(super) const BUSY_SPINS: u32 = if cfg!(any(bus_loom, bus_shuttle)) { 0 } else { 100 };
 /// A group that took longer than this is followed by smaller ones, so that the budget is kept.
 pub(super) const SLOW_GROUP_NS: u64 = 100_000;
 
@@ -24,7 +23,7 @@ pub(crate) enum Handler {
     /// With each message by itself.
     Each(EachHandler),
     /// With what is queued.
-    Batch(Batcher),
+    Batch(Box<Batcher>),
 }
 
 pub(crate) type EachHandler = Box<dyn FnMut(&Arrival<'_>) + Send>;
@@ -127,8 +126,8 @@ impl Mailbox {
     /// Tells publishers that wait: everything before `head` has been taken out.
     #[inline]
     pub(super) fn make_room(&self, head: u64) {
-        if let Overflow::Block(_) = self.overflow {
-            self.room.wake(head);
+        if let Some(room) = &self.room {
+            room.wake(head);
         }
     }
 
@@ -153,7 +152,7 @@ impl Mailbox {
             while !group.is_empty() {
                 let calls = || self.call_each(handler, group, &mut cursor);
                 if self.profile.fence.run(&self.profile.name, PanicPlace::Handler, calls).is_none() {
-                    self.panics.fetch_add(1, Ordering::Relaxed);
+                    self.losses.count_panics(1);
                     cursor.next();
                 }
             }
@@ -162,18 +161,18 @@ impl Mailbox {
 
     #[inline(always)]
     fn call_each(&self, handler: &mut EachHandler, group: &mut Group, cursor: &mut Cursor) {
-        let untimed = self.handling.untimed();
+        let untimed = self.untimed();
         for word in group {
             // SAFETY: taken out of the ring, so it is ours alone.
             let (entry, lost) = unsafe { self.open(word, Arrived::Called) };
             let entry = cursor.entry.insert(entry);
-            self.delay.reached(cursor.index, || self.clock.monotonic_ns());
+            self.note_reached(cursor.index);
             let seq = cursor.index.wrapping_add(cursor.base);
             let missed = std::mem::take(&mut cursor.missed) + lost + self.losses.take();
 
             let arrival = Arrival { message: entry.message(), told: Told { missed, seq, end: None } };
             match seq & untimed {
-                0 => self.handling.timed(seq, || self.clock.monotonic_ns(), || handler(&arrival)),
+                0 => self.timed(seq, || handler(&arrival)),
                 _ => handler(&arrival),
             }
             cursor.next();
@@ -212,6 +211,9 @@ impl Mailbox {
     #[cold]
     pub(super) fn finish(&self, work: &mut Work, evicted: u64) {
         let Work { handler, ending, .. } = std::mem::take(work);
+        if mutated!("mailbox.done_early") {
+            self.done.set(());
+        }
         frames::enter(self.profile.bus, self.profile.id, || {
             if let (Some(handler), Some(ending)) = (handler, ending) {
                 let told = self.last_told(evicted);
@@ -219,7 +221,7 @@ impl Mailbox {
                     Handler::Each(handler) => ending.run(&self.profile, told, handler),
                     Handler::Batch(batcher) => ending.run(&self.profile, told, batcher.last()),
                 };
-                self.panics.fetch_add(panics, Ordering::Relaxed);
+                self.losses.count_panics(panics);
             }
         });
         self.congestion.end(&self.profile);
@@ -229,7 +231,9 @@ impl Mailbox {
     /// What is told with the final message.
     pub(super) fn last_told(&self, evicted: u64) -> Told {
         // One refused message may have been the end of it.
-        let missed = evicted + self.losses.take_last() + u64::from(self.is_overflowed());
+        let missed = evicted
+            + self.losses.take_last()
+            + u64::from(self.is_overflowed() && !mutated!("mailbox.overflow_told"));
         Told { missed, seq: self.ring.accepted() + self.seq_base(), end: Some(self.end_reason()) }
     }
 }
@@ -299,6 +303,17 @@ impl Job for Mailbox {
             work @ Work { handler: Some(Handler::Batch(_)), .. } => self.run_batches(work, budget),
             work => self.run_work(work, budget),
         })
+    }
+
+    unsafe fn settle(&self, since: u64) {
+        // SAFETY: as the caller says.
+        unsafe { self.settle() };
+        self.note_empty(since);
+    }
+
+    unsafe fn has_news(&self) -> bool {
+        // SAFETY: as the caller says.
+        unsafe { self.has_news() }
     }
 
     fn id(&self) -> u64 {

@@ -24,7 +24,7 @@ impl Mailbox {
         }
         match self.ring.push_several(words) {
             PushSeveral::Accepted { turn, first, count } => {
-                self.delay.accepted_several(first, count, || self.clock.monotonic_ns());
+                self.note_accepted_several(first, count);
                 Several::In { turn, count }
             }
             PushSeveral::NoRoom => Several::OneByOne,

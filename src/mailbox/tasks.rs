@@ -1,9 +1,9 @@
 //! Publishers that wait for room as tasks do: `publish_async`.
 
+use super::Mailbox;
 use super::losses::Loss;
 use super::offer::Offer;
 use super::room::{Attempt, NoRoom, Wakers};
-use super::{Mailbox, Overflow};
 use crate::dispatch::fence::PanicPlace;
 use crate::dispatch::frames;
 use std::num::NonZeroUsize;
@@ -20,8 +20,9 @@ impl Mailbox {
 
     /// The same; while there is none, `waker` is woken on any news. The task is known by its number.
     pub(crate) fn poll_offer(&self, word: NonZeroUsize, task: u64, waker: &Waker) -> Poll<Offer> {
+        let Some(room) = &self.room else { return Poll::Ready(self.offer(word, &mut Vec::new())) };
         let mut spent = [None, None];
-        let polled = self.room.poll(task, waker, &mut spent, || self.try_offer(word));
+        let polled = room.poll(task, waker, &mut spent, || self.try_offer(word));
         spent.into_iter().for_each(|waker| self.drop_waker(waker));
         polled.map(|result| match result {
             Ok(offer) => offer,
@@ -31,7 +32,7 @@ impl Mailbox {
 
     /// The task waits no more.
     pub(crate) fn forget_task(&self, task: u64) {
-        self.drop_waker(self.room.forget(task));
+        self.drop_waker(self.room.as_ref().and_then(|room| room.forget(task)));
     }
 
     /// A publisher gave up waiting for room: its message is counted, and told.
@@ -48,17 +49,15 @@ impl Mailbox {
     /// Wakes tasks that the last group taken out made room for. The owner calls it when it holds no lock.
     #[inline]
     pub(super) fn wake_owed(&self) {
-        if let Overflow::Block(_) = self.overflow
-            && self.room.owes_tasks()
-        {
-            self.wake(self.room.wake_all());
+        if let Some(room) = self.room.as_ref().filter(|room| room.owes_tasks()) {
+            self.wake(room.wake_all());
         }
     }
 
     /// Wakes all tasks that wait for room.
     pub(crate) fn wake_tasks(&self) {
-        if let Overflow::Block(_) = self.overflow {
-            self.wake(self.room.wake_all());
+        if let Some(room) = &self.room {
+            self.wake(room.wake_all());
         }
     }
 

@@ -202,7 +202,7 @@ impl Check<'_> {
     }
 
     fn look(&self, pinned: &Pinned<'_, Key, Value, Spread>, key: u8) {
-        let found = pinned.get_key_value(&key);
+        let found = pinned.find(&key, |_| {});
         assert!(found.is_none_or(|(its, value)| its.number == key && value.number as u8 == key));
         let number = found.map(|(_, value)| value.number);
         assert_eq!(number, self.model.borrow().get(&key).copied());
@@ -220,7 +220,7 @@ impl Check<'_> {
     /// What was found stays as it was while it is held, whatever is done meanwhile.
     fn hold(&self, key: u8) {
         let pinned = self.map.pin();
-        let found = pinned.get_key_value(&key);
+        let found = pinned.find(&key, |_| {});
         let number = found.map(|(_, value)| value.number);
         (0..8).for_each(|_| _ = self.step(false));
         self.domain.sweep();

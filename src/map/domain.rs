@@ -155,7 +155,7 @@ impl Domain {
         self.flush();
         let now = self.clock.coarse_monotonic_ns();
         let waiting = self.waiting.lock();
-        let held = waiting.iter().find(|parcel| !parcel.is_ripe.load(Acquire))?;
+        let held = waiting.iter().find(|parcel| !parcel.is_ripe.load(Relaxed))?;
         Some(Duration::from_nanos(now.saturating_sub(held.since)))
     }
 

@@ -48,5 +48,5 @@ fn first(handles: &RefCell<Vec<Handle>>, domain: &Weak<Domain>, collector: &Coll
 /// Domains that the calling thread has handles to.
 #[cfg(all(test, not(bus_loom)))]
 pub(super) fn count() -> usize {
-    HANDLES.with_borrow(Vec::len)
+    HANDLES.with(|handles| handles.borrow().len())
 }

@@ -5,7 +5,7 @@ use super::table::{Node, Steps};
 use super::{Map, Pinned};
 
 /// Entries read under one guard by `for_each`.
-const PER_PIN: usize = if cfg!(bus_loom) { 1 } else { 256 };
+const PER_PIN: usize = if cfg!(any(bus_loom, bus_shuttle)) { 1 } else { 256 };
 
 /// All entries of a pinned map, shard by shard.
 pub(crate) struct Iter<'p, K, V> {
@@ -54,20 +54,13 @@ where
         self.for_some(look, || {});
     }
 
-    /// Calls `look` with some entries of a shard, at most so many, from a place on that `from` stands for.
+    /// Calls `look` with some entries of a shard, at most so many, each once, from a place on that `from` stands for.
     pub(crate) fn sample(&self, shard: usize, from: u64, most: usize, mut look: impl FnMut(&K, &V)) {
         let _guard = self.domain.pin();
         // SAFETY: the reference is not used after the guard.
         if let Some(table) = unsafe { self.core.table(shard) } {
-            let all = self.core.len_of(shard);
-            let mut met = 0;
-            for Node { key, value } in Steps::new(table, from).take(most) {
-                look(key, value);
-                met += 1;
-            }
-            // What lies before that place, once.
-            let before = Steps::new(table, 0).take(all.min(most).saturating_sub(met));
-            before.for_each(|Node { key, value }| look(key, value));
+            let all = Steps::new(table, from).chain(Steps::before(table, from));
+            all.take(most).for_each(|Node { key, value }| look(key, value));
         }
     }
 

@@ -5,23 +5,29 @@
 //! # How it is laid out
 //!
 //! A map has shards, chosen by a hash's lowest bits. A shard has one table, replaced whole when it is too full or almost
-//! empty, and a lock for its writers. A table is a row of slots; a slot is a hash and a pointer to a node, which is a key
-//! and a value that never change. Four slots are a group, and one cache line. An entry stands in the first free slot from
-//! the beginning of its home on, a group that a hash's highest bits choose.
+//! empty, and a lock for its writers. A table is a row of slots; a slot is a pointer to a node, which is a key and a value
+//! that never change, and eight bits of the key's hash, its tag. Seven slots and the word of their tags are a group, and
+//! one cache line; beside it stands where their values lead to. The whole hashes are a row of their own, which no search
+//! looks at. An entry stands in the first free slot from the beginning of its home on, a group that a hash's highest bits
+//! choose.
 //!
 //! *Why open addressing.* A rebuild copies pointers and leaves the nodes alone, so that who reads in the old table is not
-//! disturbed; chains run through the nodes. The hash in the slot tells other keys apart without a look at their nodes: a
-//! hit costs one line of the table and the node, a miss no node at all. And homes ascend with hashes in tables of any
-//! size, so that an iteration can go on in another table. A slot keeps its hash until the table goes (an idea of Cliff
-//! Click's): a reader is never led past an entry by one that moves.
+//! disturbed; chains run through the nodes. The tag tells nearly all other keys apart without a look at their nodes (an
+//! idea of Google's Swiss tables): a hit costs one line of the table and the node, a miss no node at all. And homes ascend
+//! with hashes in tables of any size, so that an iteration can go on in another table. A slot keeps its hash until the
+//! table goes (an idea of Cliff Click's): a reader is never led past an entry by one that moves.
+//!
+//! *Leads.* What a reader wants is mostly not in the node but behind it: a line that is known when the node has come from
+//! memory, one wait later. The slot has its address too, only to ask for it: both waits are one. It is neither ordered nor
+//! believed.
 //!
 //! # The protocol
 //!
 //! | who | step |
 //! | --- | --- |
-//! | reader | pins; loads the table (Acquire); from the home on: the slots of a group with the same hash: loads the node (Acquire), compares keys; none of them: a slot of the group is free: not there; next group |
+//! | reader | pins; loads the table (Acquire); from the home on: loads the tags of a group (one word); the slots with the same tag: asks for where they lead to, loads the node (Acquire), compares keys; none of them: a tag says that a slot is free: not there; next group |
 //! | writer, key is there | under the lock: stores the new node, or none, into the same slot (Release); the old node goes to the shard's limbo |
-//! | writer, key is not there | under the lock: the first slot that a removed key of the same hash left, or the first free one: node (Release), then hash |
+//! | writer, key is not there | under the lock: the first slot that a removed key of the same hash left, or the first free one: lead, node (Release), then tag and hash |
 //! | writer, three quarters of the slots used | under the lock: a new table of the same nodes, with room for as many again; publishes it (Release); the old one goes to limbo and shows for ever what stood now |
 //! | writer, a sixteenth of the slots filled | the same, smaller |
 //! | writer with 32 in limbo | after unlocking: limbo becomes a parcel of the domain; the collector gets a flag of it to set when all are gone who were pinned, and is made to look ([`domain`]) |
@@ -60,7 +66,7 @@
 //!
 //! # What it costs in memory
 //!
-//! A slot is two words, and one to three quarters of the slots are filled, by and large. Of what is retired at most 31 things lie in
+//! A slot is three words and a half, and three to six eighths of the slots are filled, by and large. Of what is retired at most 31 things lie in
 //! each shard's limbo, and, while no guard is held for long, a few parcels of about 32 for each thread that writes; the
 //! rest waits for a sweep. A guard that is held, by a user's pin say, holds back all that is retired meanwhile:
 //! [`Domain::pending`] and [`Domain::oldest_pin`] show it.
@@ -74,13 +80,14 @@ mod shard;
 #[cfg(all(test, not(bus_loom)))]
 mod simple;
 mod table;
+mod tags;
 #[cfg(all(test, not(bus_loom)))]
 mod tests;
 
 pub(crate) use domain::{Domain, Guard};
 pub(crate) use iter::Iter;
 pub(crate) use shard::{Shard, Spot};
-pub(crate) use table::Hashed;
+pub(crate) use table::{Hashed, Lead};
 
 use crate::sync::{Arc, Weak};
 use shard::Core;
@@ -137,7 +144,7 @@ where
     }
 
     /// What the other calls want to know of a key. Runs the key's `Hash`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn hash_of<Q>(&self, key: &Q) -> Hashed
     where
         S: Spreads<Q>,
@@ -216,11 +223,22 @@ where
         S: Spreads<Q>,
         Q: Sought<K> + ?Sized,
     {
-        self.get_key_value(key).map(|(_, value)| value)
+        self.get_asking(key, |_| {})
     }
 
-    #[inline]
-    pub(crate) fn get_key_value<Q>(&self, key: &Q) -> Option<(&K, &V)>
+    /// `ask` hears where the value leads to before its entry has come from memory: it may ask for what is there. It may hear
+    /// of other places too, and of some where nothing is.
+    #[inline(always)]
+    pub(crate) fn get_asking<Q>(&self, key: &Q, ask: impl Fn(Lead)) -> Option<&V>
+    where
+        S: Spreads<Q>,
+        Q: Sought<K> + ?Sized,
+    {
+        self.find(key, ask).map(|(_, value)| value)
+    }
+
+    #[inline(always)]
+    fn find<Q>(&self, key: &Q, ask: impl Fn(Lead)) -> Option<(&K, &V)>
     where
         S: Spreads<Q>,
         Q: Sought<K> + ?Sized,
@@ -228,7 +246,7 @@ where
         let hash = self.map.hash_of(key);
         // SAFETY: the reference lives no longer than the borrow of `self`, which is pinned.
         let table = unsafe { self.map.core.table(self.map.shard_of(hash)) }?;
-        table.get(hash, key).map(|node| (&node.key, &node.value))
+        table.get(hash, key, ask).map(|node| (&node.key, &node.value))
     }
 
     /// What stands in a shard that is locked, to be looked at also when it is not any more. Cost: no look at an entry, but

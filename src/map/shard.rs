@@ -2,13 +2,13 @@
 
 use super::Sought;
 use super::domain::{Count, Domain, Limbo, Load};
-use super::table::{FEWEST, Hashed, Node, Owned, Place, Steps, Table};
+use super::table::{Hashed, Lead, Node, Owned, Place, Steps, Table};
 use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::*};
 use crate::sync::{Arc, CachePadded, Mutex, MutexGuard};
 use std::ptr;
 
 /// A writer that leaves this much behind hands it over.
-const BATCH: usize = if cfg!(bus_loom) { 2 } else { 32 };
+const BATCH: usize = if cfg!(any(bus_loom, bus_shuttle)) { 2 } else { 32 };
 
 /// A table that is filled to less than this part of it is rebuilt smaller.
 const ALMOST_EMPTY: usize = 16;
@@ -87,10 +87,6 @@ impl<K, V> Core<K, V> {
     #[inline]
     pub(super) fn shards(&self) -> usize {
         self.tables.len()
-    }
-
-    pub(super) fn len_of(&self, shard: usize) -> usize {
-        self.lanes[shard].len.load(Relaxed)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -206,7 +202,7 @@ where
     where
         Q: Sought<K> + ?Sized,
     {
-        self.table()?.get(hash, key).map(|node| &node.value)
+        self.table()?.get(hash, key, |_| {}).map(|node| &node.value)
     }
 
     /// Where the key is, or would be: looked up once for whatever is done there.
@@ -214,7 +210,15 @@ where
     where
         Q: Sought<K> + ?Sized,
     {
-        let place = self.table().map_or(Place::Nowhere, |table| table.place(hash, key));
+        self.spot_asking(hash, key, |_| {})
+    }
+
+    /// The same; `ask` hears where the value leads to before its entry has come from memory.
+    pub(crate) fn spot_asking<Q>(&mut self, hash: Hashed, key: &Q, ask: impl Fn(Lead)) -> Spot<'_, 'm, K, V>
+    where
+        Q: Sought<K> + ?Sized,
+    {
+        let place = self.table().map_or(Place::Nowhere, |table| table.place(hash, key, ask));
         Spot { shard: self, hash, place }
     }
 
@@ -224,7 +228,7 @@ where
     where
         K: Eq,
     {
-        self.spot(hash, &key).put(key, value)
+        self.spot(hash, &key).put(key, value, Lead::default())
     }
 
     /// Removes the entry. Says whether there was one.
@@ -293,8 +297,9 @@ where
     }
 
     /// Fills a vacant slot of a table that has room.
-    fn fill(&mut self, at: usize, hash: Hashed, node: Owned<Node<K, V>>) {
+    fn fill(&mut self, at: usize, hash: Hashed, node: Owned<Node<K, V>>, lead: Lead) {
         if let Some(table) = self.table() {
+            table.set_lead(at, lead);
             let fresh = table.fill(at, hash, node);
             self.writer.used += usize::from(fresh);
             self.set_len(self.len() + 1);
@@ -311,8 +316,8 @@ where
     /// now for as long as they look.
     #[cold]
     fn rebuild(&mut self, entries: usize) {
-        let size = (2 * entries).next_power_of_two().max(FEWEST);
-        let new = self.table().map_or_else(|| Table::new(size), |table| table.rebuilt(size));
+        let slots = 2 * entries;
+        let new = self.table().map_or_else(|| Table::of_slots(slots), |table| table.rebuilt(slots));
         let old = self.core.publish(self.at, Some(Owned::new(new)));
         self.writer.used = self.len();
         old.into_iter().for_each(|table| self.writer.retire(Retired::Table { _table: table }));
@@ -368,19 +373,20 @@ where
     }
 
     /// Puts an entry of that key here, or in the place of the one that stands here, key included. Says whether one did.
-    pub(crate) fn put(self, key: K, value: V) -> bool {
+    pub(crate) fn put(self, key: K, value: V, lead: Lead) -> bool {
         let Self { shard, hash, place } = self;
         let node = Owned::new(Node { key, value });
         match place {
             Place::Found(at) => {
+                shard.table().inspect(|table| table.set_lead(at, lead));
                 shard.replace(at, Some(node));
                 return true;
             }
-            Place::Vacant(at) if shard.has_room(at) => shard.fill(at, hash, node),
+            Place::Vacant(at) if shard.has_room(at) => shard.fill(at, hash, node, lead),
             _ => {
                 shard.rebuild(shard.len() + 1);
                 let at = shard.table().map_or(0, |table| table.vacant(hash));
-                shard.fill(at, hash, node);
+                shard.fill(at, hash, node, lead);
             }
         }
         false

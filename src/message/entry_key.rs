@@ -20,7 +20,7 @@ const WORD: usize = size_of::<u64>();
 pub(crate) struct Words([u64; 3]);
 
 impl Words {
-    #[inline]
+    #[inline(always)]
     fn of(id: &[u8]) -> Self {
         let words = match id.len() / WORD {
             0 => [few(id), 0, 0],
@@ -70,7 +70,7 @@ pub(crate) enum KeyRef<'a> {
 }
 
 impl<'a> KeyRef<'a> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(kind: u32, id: &'a str) -> Self {
         match id.len() <= SHORT {
             true => Self::Short { kind, len: id.len() as u8, words: Words::of(id.as_bytes()) },
@@ -85,7 +85,7 @@ impl<'a> KeyRef<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is(&self, key: &EntryKey) -> bool {
         match (self, key) {
             (
@@ -146,10 +146,17 @@ fn tail(id: &[u8], at: usize) -> u64 {
     last.checked_shr(8 * (at + WORD - id.len()) as u32).unwrap_or(0)
 }
 
-/// Fewer bytes than a word has.
+/// Fewer bytes than a word has, in pieces that may overlap: what two of them bring twice is the same.
 #[inline]
 fn few(id: &[u8]) -> u64 {
-    id.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+    let len = id.len();
+    let byte = |at: usize| u64::from(id[at]) << (8 * at);
+    let half = |at: usize| id[at..].first_chunk().map_or(0, |half| u64::from(u32::from_le_bytes(*half)));
+    match len {
+        0 => 0,
+        1..4 => byte(0) | byte(len / 2) | byte(len - 1),
+        _ => half(0) | half(len - 4) << (8 * (len - 4)),
+    }
 }
 
 impl Hash for EntryKey {

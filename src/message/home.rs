@@ -44,7 +44,7 @@ use std::cell::{Cell, RefCell};
 use std::ptr::{self, NonNull};
 
 /// Blocks in a tray.
-const TRAY: usize = if cfg!(bus_loom) { 2 } else { 64 };
+const TRAY: usize = if cfg!(any(bus_loom, bus_shuttle)) { 2 } else { 64 };
 /// So many blocks before its turn comes, a block's line is asked for.
 const AHEAD: usize = 6;
 /// Trays in a home's stock, at most, and how many bytes their blocks may have.
@@ -166,7 +166,7 @@ impl Home {
     /// Nothing comes home any more; what lies here goes.
     pub(super) fn close(&self) {
         // ORDERING(home.lies): Acquire; pairs with the Release in `leave`.
-        let lies = self.lies.swap(CLOSED, Ordering::AcqRel);
+        let lies = self.lies.swap(CLOSED, Ordering::Acquire);
         if !lies.is_null() && lies != CLOSED {
             // SAFETY: taken off the word, so it is ours.
             unsafe { Box::from_raw(lies) }.bury();
@@ -214,7 +214,11 @@ impl Shelves {
     #[inline]
     fn of(&mut self, kind: &Kind) -> (&mut Option<Box<Tray>>, Option<Box<Tray>>) {
         // Addresses are not the same each time that a model runs.
-        let number = if cfg!(bus_loom) { kind.id() as usize } else { ptr::from_ref(kind).addr() >> 6 };
+        let number = if cfg!(any(bus_loom, bus_shuttle)) {
+            kind.id() as usize
+        } else {
+            ptr::from_ref(kind).addr() >> 6
+        };
         let shelf = &mut self.0[number % KINDS_MAX];
         let other = if ptr::eq(shelf.kind, kind) { None } else { shelf.tray.take() };
         shelf.kind = kind;

@@ -23,7 +23,7 @@ pub(crate) struct Kind {
     /// The bus it belongs to.
     bus: u64,
     id: u32,
-    name: Box<str>,
+    name: Arc<str>,
     value: TypeId,
     layouts: Layouts,
     home: Home,
@@ -60,6 +60,10 @@ impl Kind {
         &self.name
     }
 
+    pub(crate) fn shared_name(&self) -> &Arc<str> {
+        &self.name
+    }
+
     pub(crate) fn is_declined(&self) -> bool {
         self.declined
     }
@@ -76,6 +80,14 @@ impl Kind {
     /// The forms its messages can take.
     pub(crate) fn formatters(&self) -> Formatters {
         self.forms.set()
+    }
+
+    /// The time of a message that is made now.
+    fn now(&self) -> Timestamp {
+        Timestamp::from_nanos(match self.exact_time {
+            true => self.clock.exact_wall_ns(),
+            false => self.clock.coarse_wall_ns(),
+        })
     }
 
     /// Counts a message of this type.
@@ -210,7 +222,7 @@ impl<T: Send + Sync + 'static> Draft<T> {
         MessageType::of(Arc::new(Kind {
             bus,
             id,
-            name: self.name.into_boxed_str(),
+            name: self.name.into(),
             value: TypeId::of::<T>(),
             layouts,
             home: Home::new(layouts.block_size()),
@@ -295,8 +307,14 @@ impl<T: Send + Sync + 'static> MessageType<T> {
     ///
     /// At most one allocation: blocks are used again, and values of dead messages of this type that came back with
     /// their blocks may be dropped here. If the type is declined, `value` is dropped and the message is empty.
+    #[inline]
     pub fn message(&self, value: T) -> Message {
-        self.build(value).finish()
+        // Not by way of the builder: the value would be copied once more.
+        let kind = &self.kind;
+        match kind.declined {
+            true => Message::make_declined(kind),
+            false => Message::make(kind, value, kind.now(), kind.local),
+        }
     }
 
     /// Makes a message with `value`, the source's own time and this node as origin. Otherwise as
@@ -334,6 +352,17 @@ impl<T: Send + Sync + 'static> MessageType<T> {
     pub fn read<'a>(&self, message: &'a Message) -> Option<&'a T> {
         // SAFETY: `MessageType<T>` is made for kinds of `T` only (`finish`, `cast`).
         unsafe { message.read(&self.kind) }
+    }
+
+    /// The value of `message`, which the caller knows to be of this type.
+    ///
+    /// # Safety
+    ///
+    /// It is, and it was not declined.
+    #[inline]
+    pub(crate) unsafe fn read_own<'a>(&self, message: &'a Message) -> &'a T {
+        // SAFETY: `MessageType<T>` is made for kinds of `T` only; the caller says the rest.
+        unsafe { message.value() }
     }
 
     /// The same to be changed, while nobody else has the message.
@@ -376,12 +405,7 @@ impl<T: Send + Sync + 'static> MessageBuilder<'_, T> {
         if self.kind.declined {
             return Message::make_declined(self.kind);
         }
-        let timestamp = self.timestamp.unwrap_or_else(|| {
-            Timestamp::from_nanos(match self.kind.exact_time {
-                true => self.kind.clock.exact_wall_ns(),
-                false => self.kind.clock.coarse_wall_ns(),
-            })
-        });
+        let timestamp = self.timestamp.unwrap_or_else(|| self.kind.now());
         Message::make(self.kind, self.value, timestamp, self.origin)
     }
 }

@@ -12,8 +12,8 @@
 //! | anything, is out of work or has run a number of mailboxes | | [`settle`]: each place is subtracted at once, until none is taken |
 //!
 //! A reference noted is one that is not given back yet, no more: the message stands, its address is nobody else's, and
-//! its count is at least what the place says. *All there are* is read with Acquire, as whoever drops the last reference
-//! reads it: everybody else has given back, and nobody can make another.
+//! its count is at least what the place says. If those are *all there are*, everybody else has given back, and nobody can
+//! make another; whoever lets the message go reads the count once more, with Acquire.
 //!
 //! So at most [`PLACES`] messages wait for a worker longer than before, only while it has other work. In which place a
 //! message goes is its number among those of its maker: messages that follow each other do not meet there.
@@ -21,14 +21,14 @@
 //! User code (the drop of a value that a full tray has no room for) runs with no place half changed.
 
 use super::packet::{Header, Message};
-use crate::sync::local;
+use crate::sync::{local, mutated};
 use std::cell::Cell;
 use std::ptr::NonNull;
 
 /// Messages that a worker holds references to which it could give back, at most.
-const PLACES: usize = if cfg!(bus_loom) { 2 } else { 256 };
+const PLACES: usize = if cfg!(any(bus_loom, bus_shuttle)) { 2 } else { 256 };
 /// With so few references in all, noting one saves nothing.
-const FEW: u32 = if cfg!(bus_loom) { 1 } else { 2 };
+const FEW: u32 = if cfg!(any(bus_loom, bus_shuttle)) { 1 } else { 2 };
 
 /// A message and how many references to it are noted.
 type Place = Cell<Option<(NonNull<Header>, u32)>>;
@@ -87,7 +87,6 @@ pub(crate) fn settle() {
 }
 
 /// Whether the calling worker has noted anything.
-#[cfg(bus_loom)]
 pub(crate) fn owes() -> bool {
     // SAFETY: as above.
     OWED.with(Cell::get).is_some_and(|owed| unsafe { owed.as_ref() }.taken.get() > 0)
@@ -99,7 +98,7 @@ impl Owed {
         let place = &self.places[number % PLACES];
         match place.get() {
             Some((other, count)) if other == block => {
-                let all = count + 1 == left;
+                let all = count + 1 + u32::from(mutated!("owed.all")) == left;
                 place.set((!all).then_some((block, count + 1)));
                 self.taken.set(self.taken.get() - usize::from(all));
                 Ok(all)
@@ -109,6 +108,7 @@ impl Owed {
                 place.set(Some((block, 1)));
                 match other {
                     None => self.taken.set(self.taken.get() + 1),
+                    Some(_) if mutated!("owed.place") => {}
                     Some(other) => give_back(other),
                 }
                 Ok(false)

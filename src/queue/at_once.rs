@@ -1,9 +1,9 @@
 //! One item, if nothing else is to be said than that it is in.
 
 use super::Ring;
-use super::ring::waiting;
 use super::slots::{LINE, prefetch, slot};
 use crate::sync::atomic::Ordering;
+use crate::sync::mutated;
 use std::num::NonZeroUsize;
 
 impl Ring {
@@ -14,16 +14,15 @@ impl Ring {
         let producers = &*self.producers;
         let slots = producers.slots.peek();
         let seen = producers.tail.read();
-        // ORDERING(ring.head): Acquire, as in `has_room`.
-        let head = producers.cached_head.load(Ordering::Acquire);
-        let fits = seen.is_plain() && waiting(seen, head) < producers.calm as i64;
-        if slots.is_null() || !fits || !producers.tail.claim(seen) {
+        let is_plain = seen.is_plain() || mutated!("ring.at_once_plain");
+        let has_room = || mutated!("ring.at_once_room") || self.has_room(seen);
+        if slots.is_null() || !is_plain || !has_room() || !producers.tail.claim(seen) {
             return None;
         }
         // ORDERING(ring.slot): Release; pairs with the owner's Acquire, as in `push`.
-        slot(slots, seen.index(), producers.mask).store(item.get(), Ordering::Release);
+        slot(slots, seen.index(), producers.mask()).store(item.get(), Ordering::Release);
         if seen.index().is_multiple_of(LINE) {
-            prefetch(slots, seen.index() + LINE, producers.mask);
+            prefetch(slots, seen.index() + LINE, producers.mask());
         }
         Some((seen.is_idle(), seen.index()))
     }

@@ -22,7 +22,7 @@ impl Ring {
         if !self.producers.evicting {
             return 0;
         }
-        let seen = self.consumer.seen.load(Ordering::Relaxed);
+        let seen = self.between.seen.load(Ordering::Relaxed);
         self.consumer.head.read().saturating_sub(seen)
     }
 
@@ -50,7 +50,7 @@ impl Ring {
     }
 
     pub(crate) fn capacity(&self) -> u64 {
-        self.producers.capacity
+        self.producers.capacity()
     }
 
     /// How far items have been taken out.

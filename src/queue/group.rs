@@ -3,9 +3,9 @@
 use std::num::NonZeroUsize;
 
 /// At most so many items leave the ring at once: more would keep them from others while handlers run.
-pub(crate) const GROUP: usize = if cfg!(bus_loom) { 2 } else { 64 };
+pub(crate) const GROUP: usize = if cfg!(any(bus_loom, bus_shuttle)) { 2 } else { 64 };
 /// As many, where nobody knows yet that their handler is fast.
-pub(crate) const GROUP_SMALL: usize = if cfg!(bus_loom) { 2 } else { 16 };
+pub(crate) const GROUP_SMALL: usize = if cfg!(any(bus_loom, bus_shuttle)) { 2 } else { 16 };
 
 /// As a worker takes them.
 pub(crate) type Group = Items<GROUP>;

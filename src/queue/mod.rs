@@ -29,8 +29,8 @@
 //! | owner, all taken, open | (c, s, -, -) | (c, -, -, IDLE) | the turn is gone: touches nothing any more |
 //! | owner, all taken, CLOSED | unchanged | | the end: delivers the final message |
 //!
-//! A producer may look once and do nothing unless the first row is all there is to it (`push_at_once`: room by the cached
-//! head, no flag but IDLE, the claim not lost). Lines of slots that either side writes soon are asked for ahead, which
+//! A producer may look once and do nothing unless the first row is all there is to it (`push_at_once`: room, no mark to pass,
+//! neither SPILL nor CLOSED, the claim not lost). Lines of slots that either side writes soon are asked for ahead, which
 //! orders nothing.
 //!
 //! # What the owner meets at its position c
@@ -79,17 +79,23 @@
 //! the "busy" answer from tokio's block list.
 
 mod at_once;
+#[cfg(all(any(test, fuzzing), not(bus_loom)))]
+pub(crate) mod checks;
 mod figures;
 mod group;
+mod parts;
 mod rest;
 mod ring;
 mod several;
 mod shape;
 mod slots;
+mod spill;
 mod word;
 
 pub(crate) use group::{GROUP, GROUP_SMALL, Group, Items};
 pub(crate) use ring::{Push, Ring, Taken};
 pub(crate) use several::{CLAIM_MAX, PushSeveral};
 pub(crate) use shape::{Marks, Shape, WhenFull};
+#[cfg(all(bus_loom, test))]
+pub(crate) use spill::Spill;
 pub(crate) use word::Close;

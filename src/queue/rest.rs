@@ -2,8 +2,9 @@
 //! while nothing comes.
 
 use super::Ring;
-use super::slots::slot;
 use crate::sync::atomic::Ordering;
+use crate::sync::{hint, mutated};
+use std::ptr;
 
 impl Ring {
     /// Whether the owner, having found nothing, would find something now: in its slot, or in the spill. Reads no line that
@@ -14,15 +15,20 @@ impl Ring {
     /// The caller has the turn.
     pub(crate) unsafe fn has_more(&self) -> bool {
         // SAFETY: the caller has the turn.
-        let (next, in_spill) = self.consumer.position.with(|at| unsafe { ((*at).next, (*at).in_spill) });
-        // Producers that take the oldest out move the head past our position, and may leave an empty slot there.
-        let next = if self.producers.evicting { self.consumer.head.read() } else { next };
-        let slots = self.producers.slots.peek();
-        // ORDERING(ring.spill): Relaxed, a hint; `look_closer` reads it again, with Acquire, against the Release in
-        // `spill_at`.
-        in_spill
-            || (!slots.is_null() && slot(slots, next, self.producers.mask).load(Ordering::Relaxed) != 0)
-            || self.spill_from.load(Ordering::Relaxed) == next
+        self.consumer.position.with(|at| unsafe {
+            let at = &*at;
+            // Producers that take the oldest out move the head past our position, and may leave an empty slot there.
+            let next =
+                if at.evicting && !mutated!("ring.rest_head") { self.consumer.head.read() } else { at.next };
+            // ORDERING(ring.spill): Relaxed, a hint; `look_closer` reads it again, with Acquire, against the Release in
+            // `spill_at`.
+            let item = at.item(self.slots_of(at), next);
+            if item != 0 {
+                // As a rule an address, of what the owner needs first, and writes to when it is done.
+                hint::prefetch_write(ptr::without_provenance::<u8>(item));
+            }
+            at.in_spill || item != 0 || self.between.spill_from.load(Ordering::Relaxed) == next
+        })
     }
 
     /// The next index to take.

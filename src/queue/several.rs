@@ -5,10 +5,11 @@ use super::ring::{back_off, waiting};
 use super::slots::{LINE, prefetch, slot};
 use super::word::State;
 use crate::sync::atomic::Ordering;
+use crate::sync::mutated;
 use std::num::NonZeroUsize;
 
 /// At most so many slots are claimed at once: until the last one is written, the owner may have to wait for us.
-pub(crate) const CLAIM_MAX: usize = if cfg!(bus_loom) { 2 } else { 64 };
+pub(crate) const CLAIM_MAX: usize = if cfg!(any(bus_loom, bus_shuttle)) { 2 } else { 64 };
 
 /// How a push of several items ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,21 +34,26 @@ impl Ring {
         let mut tries = 0;
         loop {
             let seen = producers.tail.read();
-            if seen.is_closed() {
+            if seen.is_closed() && !mutated!("ring.several_closed") {
                 return PushSeveral::Closed;
             }
-            let count = if seen.is_spilling() { 0 } else { self.room_for(seen, wanted) };
+            let count = if seen.is_spilling() && !mutated!("ring.several_spill") {
+                0
+            } else {
+                self.room_for(seen, wanted)
+            };
             if count == 0 {
                 return PushSeveral::NoRoom;
             }
-            if producers.tail.claim_several(seen, count as u64) {
+            if producers.tail.claim_several(seen, if mutated!("ring.several_one") { 1 } else { count as u64 })
+            {
                 for (index, item) in (seen.index()..).zip(&items[..count]) {
                     // ORDERING(ring.slot): Release; pairs with the owner's Acquire, as in `push`. In order, so that the
                     // owner can take the first ones while we write the others.
-                    slot(slots, index, producers.mask).store(item.get(), Ordering::Release);
+                    slot(slots, index, producers.mask()).store(item.get(), Ordering::Release);
                 }
                 for line in (0..count as u64).step_by(LINE as usize) {
-                    prefetch(slots, seen.index() + count as u64 + line, producers.mask);
+                    prefetch(slots, seen.index() + count as u64 + line, producers.mask());
                 }
                 return PushSeveral::Accepted { turn: seen.is_idle(), first: seen.index(), count };
             }
@@ -63,6 +69,10 @@ impl Ring {
         // ORDERING(ring.head): Acquire; pairs with the Release in `refresh_head`, as in `has_room`: our writes into the
         // slots come after the owner emptied them.
         let known = room(self.producers.cached_head.load(Ordering::Acquire));
-        if known >= wanted { wanted } else { room(self.refresh_head()).min(wanted) }
+        if known >= wanted || mutated!("ring.several_room") {
+            wanted
+        } else {
+            room(self.refresh_head()).min(wanted)
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The two packed words of a ring, with every ordering in one place.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::mutated;
 
 const IDLE: u64 = 0b001;
 const CLOSED: u64 = 0b010;
@@ -23,10 +24,10 @@ impl State {
         self.0 & IDLE != 0
     }
 
-    /// Open, no spill, not congested.
+    /// Open, and no spill.
     #[inline]
     pub(super) fn is_plain(self) -> bool {
-        self.0 & (CLOSED | SPILL | HIGH) == 0
+        self.0 & (CLOSED | SPILL) == 0
     }
 
     pub(super) fn is_closed(self) -> bool {
@@ -101,7 +102,8 @@ impl Tail {
 
     /// Gives the turn up, if nothing was claimed and nobody closed since `seen`.
     pub(super) fn set_idle(&self, seen: State) -> bool {
-        self.change(seen, State((seen.0 & !SPILL) | IDLE))
+        let left = if mutated!("ring.spill_idle") { seen.0 } else { seen.0 & !SPILL };
+        self.change(seen, State(left | IDLE))
     }
 
     /// Takes the turn of a ring that is at rest.
@@ -117,7 +119,7 @@ impl Tail {
                 return Close::Already;
             }
             if self.change(seen, State((seen.0 & !IDLE) | CLOSED)) {
-                return Close::Now { turn: seen.is_idle() };
+                return Close::Now { turn: seen.is_idle() && !mutated!("ring.close_turn") };
             }
             seen = self.read();
         }

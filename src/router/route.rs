@@ -5,7 +5,7 @@ use crate::dispatch::latch::Latch;
 use crate::message::MessageType;
 use crate::message::kind::Kind;
 use crate::subscription::Delivery;
-use crate::sync::{Arc, UnsafeCell};
+use crate::sync::{Arc, UnsafeCell, mutated};
 
 pub(super) type Call = Box<dyn FnMut(&Delivery<'_>) + Send>;
 
@@ -66,6 +66,9 @@ impl Route {
     pub(super) unsafe fn clear(&self) {
         // SAFETY: as the caller says.
         let call = self.call.with_mut(|call| unsafe { (*call).take() });
+        if mutated!("route.gone_early") {
+            self.gone.set(());
+        }
         let Owner { name, fence } = &*self.owner;
         fence.run(name, PanicPlace::HandlerDrop, || drop(call));
         self.gone.set(());

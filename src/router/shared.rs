@@ -9,7 +9,7 @@ use crate::message::kind::Kind;
 use crate::message::{CacheUpdate, EndReason, Formatters, MessageType};
 use crate::subscription::{Delivery, SubscriptionBuilder};
 use crate::sync::time::Deadline;
-use crate::sync::{Arc, Mutex, Snapshot, Tally, Weak};
+use crate::sync::{Arc, Mutex, Snapshot, Tally, Weak, mutated};
 use crate::topic::TopicCore;
 use crate::topic::member::{CannotWait, Member};
 
@@ -135,7 +135,7 @@ impl Core {
     /// Replaces the table by a changed copy, and lets the filter follow. `change` keeps no last reference to a route.
     fn edit<R>(&self, change: impl FnOnce(&mut Table) -> Result<R, RouteError>) -> Result<R, RouteError> {
         let mut state = self.state.lock();
-        if state.is_over {
+        if state.is_over && !mutated!("router.over") {
             return Err(RouteError::Ended);
         }
         let mut table = Table::clone(&self.table.load());
@@ -150,6 +150,14 @@ impl Core {
 
     /// Shows on the topic's list what the newest table needs. Nothing while the subscription is not on it.
     fn show_filter(&self) {
+        if mutated!("router.unshown") {
+            return;
+        }
+        if mutated!("router.filter_early") {
+            let filter = self.filter();
+            self.topic.set_filter_by(self.id, || filter);
+            return;
+        }
         self.topic.set_filter_by(self.id, || self.filter());
     }
 
@@ -187,7 +195,7 @@ impl Core {
     pub(super) fn wait_for(&self, removed: Arc<Route>) -> Result<(), WaitError> {
         let gone = removed.gone().clone();
         drop(removed);
-        if gone.is_set() {
+        if gone.is_set() || mutated!("router.unwaited") {
             return Ok(());
         }
         let exchange = &self.topic.exchange;

@@ -4,12 +4,12 @@ use super::held::State;
 use super::observe::Observers;
 use crate::error::StateError;
 use crate::message::Message;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, mutated};
 use crate::topic::Topic;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
-const SHARDS: usize = if cfg!(bus_loom) { 1 } else { 64 };
+const SHARDS: usize = if cfg!(any(bus_loom, bus_shuttle)) { 1 } else { 64 };
 
 type Shard = HashMap<Arc<str>, Slot>;
 
@@ -56,6 +56,9 @@ impl Core {
         // Before the lock. If somebody else was faster, it goes after it.
         let made = self.make(id);
         let mut states = self.shard(id).lock();
+        if mutated!("state.twin") {
+            states.remove(&made.id);
+        }
         let slot = states.entry(made.id.clone()).or_insert_with(|| Slot { state: made.clone(), holds: 0 });
         slot.holds += 1;
         let state = slot.state.clone();
@@ -87,6 +90,10 @@ impl Core {
         slot.holds -= 1;
         if slot.holds > 0 {
             return None;
+        }
+        if mutated!("state.release") {
+            drop(states);
+            states = self.shard(&state.id).lock();
         }
         let slot = states.remove(&state.id);
         if states.capacity() > 64 && states.len() < states.capacity() / 8 {

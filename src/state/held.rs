@@ -3,7 +3,7 @@
 use crate::mailbox::{Filter, Key, Standing};
 use crate::message::{Message, Origin};
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{Arc, Mutex, MutexGuard};
+use crate::sync::{Arc, Mutex, MutexGuard, mutated};
 use crate::topic::catch_up::{Place, Source};
 use crate::topic::errands::Errands;
 use crate::topic::walk::Walk;
@@ -115,6 +115,9 @@ impl Source for State {
     }
 
     fn capture(&self, _: usize, filter: &Filter, mark: &dyn Fn(), into: &mut Vec<Standing>) {
+        if mutated!("state.mark") {
+            mark();
+        }
         let held = self.held.lock();
         mark();
         // What it does not want is not taken: dropping it here could be the last drop.

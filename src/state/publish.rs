@@ -2,8 +2,10 @@
 
 use super::StateManager;
 use super::core::Hold;
+use super::held::Held;
 use crate::error::StateError;
 use crate::message::{Message, Origin};
+use crate::sync::mutated;
 use crate::topic::errands::Errands;
 use crate::topic::{Report, Topic};
 use std::fmt;
@@ -50,6 +52,11 @@ impl StatePublisher {
             return report;
         }
         let mut errands = Errands::default();
+        if mutated!("state.stored_first") {
+            state.lock().last = Some(message.clone());
+            let report = state.store(&mut Held::default(), message, &mut errands);
+            return state.settle(errands, report);
+        }
         let report = state.store(&mut state.lock(), message, &mut errands);
         state.settle(errands, report)
     }
@@ -103,7 +110,9 @@ impl StateManager {
         let mut held = state.lock();
         if !held.origins.contains(&origin) {
             held.origins.push(origin);
-            hold.leave_to_origin();
+            if !mutated!("state.origin") {
+                hold.leave_to_origin();
+            }
         }
         let report = state.store(&mut held, message, &mut errands);
         drop(held);

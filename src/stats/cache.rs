@@ -43,7 +43,8 @@ pub struct CacheStats {
     pub cleared: u64,
     /// Of those: states that were not written for the cache's time to live.
     pub expired: u64,
-    /// Entries that were cleared, state by state, because there were too many.
+    /// How often an entry was cleared, state by state, because there were too many; once more where one of its states was
+    /// written again meanwhile, or two writers shared the work.
     pub evicted: u64,
     /// Changes of aggregates.
     pub aggregates: u64,

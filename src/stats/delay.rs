@@ -50,10 +50,22 @@ impl DelaySample {
         }
     }
 
+    /// Whether a message at `index` may be a sample.
+    #[inline]
+    pub(crate) fn may_take(index: u64) -> bool {
+        index.is_multiple_of(EVERY)
+    }
+
+    /// Whether one of so many from index `first` on may be.
+    #[inline]
+    pub(crate) fn may_take_of(first: u64, count: usize) -> bool {
+        first.next_multiple_of(EVERY) < first + count as u64
+    }
+
     /// A message was accepted at `index`. The clock is asked only if it becomes a sample.
     #[inline]
     pub(crate) fn accepted(&self, index: u64, clock: impl FnOnce() -> u64) {
-        if index.is_multiple_of(EVERY) {
+        if Self::may_take(index) {
             self.sample(index, clock);
         }
     }
@@ -95,7 +107,7 @@ impl DelaySample {
     /// The message at `index` (a negative one: before all others) is about to be handled. One owner at a time calls this.
     #[inline]
     pub(crate) fn reached(&self, index: u64, clock: impl FnOnce() -> u64) {
-        if index.is_multiple_of(EVERY) {
+        if Self::may_take(index) {
             self.measure(index, clock);
         }
     }

@@ -16,7 +16,7 @@ use crate::sync::Tally;
 /// One call of so many is timed.
 const EVERY: u64 = 64;
 /// A call that took longer makes the following ones be timed as well.
-const SUSPECT_NS: u64 = 100_000;
+pub(crate) const SUSPECT_NS: u64 = 100_000;
 /// So many of them.
 const ROW: u64 = 16;
 /// A call that took so long is counted as slow.
@@ -33,6 +33,9 @@ pub(crate) struct HandlerTime {
 }
 
 impl HandlerTime {
+    /// What [`untimed`](Self::untimed) says of a handler that was not found slow.
+    pub(crate) const UNTIMED: u64 = EVERY - 1;
+
     pub(crate) const fn new() -> Self {
         Self { times: Histogram::new(), slow: Tally::new(), watched: Tally::new(), accounted: Tally::new() }
     }
@@ -40,7 +43,7 @@ impl HandlerTime {
     /// For calls that one thread at a time makes: the call at `seq` is timed if it has none of these bits.
     #[inline]
     pub(crate) fn untimed(&self) -> u64 {
-        if self.watched.get() == 0 { EVERY - 1 } else { 0 }
+        if self.watched.get() == 0 { Self::UNTIMED } else { 0 }
     }
 
     /// Times the call at `seq`.

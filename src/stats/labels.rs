@@ -13,8 +13,7 @@
 //! The lock is the standard library's, even in models: figures order nothing.
 #![allow(clippy::disallowed_types)]
 
-use crate::sync::{Arc, Tally};
-use std::collections::HashMap;
+use crate::sync::{Arc, HashMap, Tally};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -90,6 +89,12 @@ impl<S: Default> Labels<S> {
         label.moved.raise(now);
         named.insert(label.name.clone(), label.clone());
         label
+    }
+
+    /// That name: the one that its label has, if it has one.
+    pub(crate) fn name(&self, name: &str) -> Arc<str> {
+        let known = locked(&self.named).get(name).map(|label| label.name.clone());
+        known.unwrap_or_else(|| name.into())
     }
 
     /// Those that are shown, by name, `other` last.

@@ -167,6 +167,6 @@ impl SubscriptionBuilder<'_> {
         }
         let (topic, watch) = (self.topic.clone(), self.panic_watch());
         let call = move |items: &[BatchItem]| watch.call(|| handler(&mut Batch::new(items, &topic)));
-        self.start_mailbox("start_batch", Handler::Batch(Batcher::new(Box::new(call), most)))
+        self.start_mailbox("start_batch", Handler::Batch(Box::new(Batcher::new(Box::new(call), most))))
     }
 }

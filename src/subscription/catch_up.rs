@@ -125,20 +125,23 @@ mod tests {
             let finals = Arc::new(AtomicUsize::new(0));
             let (counted, captured) = (finals.clone(), Arc::new(()));
             let alive = Arc::downgrade(&captured);
-            let subscriber = std::thread::spawn(move || {
+            let (tell, told) = channel();
+            let subscribe = move || {
                 let builder = topic.subscription("late").dispatch(dispatch).catching_up(Arc::new(source));
                 let subscription = builder.start(move |delivery| {
                     let _ = &captured;
                     let is_final = delivery.end() == Some(EndReason::ShutDown);
                     counted.fetch_add(usize::from(is_final), Ordering::Relaxed);
                 });
-                subscription.unwrap().join_timeout(Duration::from_secs(10))
-            });
+                tell.send(subscription.unwrap().join_timeout(Duration::from_secs(10))).unwrap();
+            };
+            let subscriber = thread::spawn("late".to_owned(), subscribe).unwrap();
             begun.recv().unwrap();
             let report = bus.shutdown(Duration::ZERO).unwrap();
             assert!(report.stragglers.iter().any(|late| late.name == "late" && !late.ended), "{report}");
             go.send(()).unwrap();
-            assert_eq!(subscriber.join().unwrap(), Ok(()), "{dispatch:?}");
+            assert_eq!(told.recv(), Ok(Ok(())), "{dispatch:?}");
+            subscriber.join();
             assert_eq!(finals.load(Ordering::Relaxed), 1);
             // A thread of its own lets go a moment later.
             for _ in 0..1_000 {

@@ -6,10 +6,10 @@ use crate::error::{FilterError, WaitError};
 use crate::mailbox::{Dispatch, Filter, Receipt, SyncOutcome};
 use crate::message::{EndReason, Message};
 use crate::stats::SubscriptionStats;
-use crate::sync::Arc;
-use crate::sync::atomic::{Ordering, fence};
 use crate::sync::time::Deadline;
+use crate::sync::{Arc, mutated};
 use crate::topic::Topic;
+use crate::topic::following::Around;
 use crate::topic::member::{CannotWait, Member, Sink};
 use crate::topic::walk::Walk;
 use std::fmt;
@@ -201,12 +201,15 @@ impl Subscription {
         if wanted == Some(true) {
             self.hand_over()?;
         }
-        let receipt = Arc::new(Latch::new());
-        let report = Walk::from(&self.member.topic).awaited(self.id(), receipt.clone()).publish(message);
+        let mut receipt = Receipt::new(Latch::new());
+        let around = Around::awaited(self.id(), receipt.clone());
+        let report = Walk::from(&self.member.topic).with_around(&around).publish(message);
+        // Its receipt is nobody's that took the message.
+        drop(around);
         if report.refusal.is_some() {
             return Ok(Handled::Refused);
         }
-        if !was_taken(&receipt) {
+        if !was_taken(&mut receipt) {
             // What its filter did not want was filtered, also if a handler of this very publish has ended it.
             let filtered = (stood && wanted == Some(false)) || self.is_subscribed();
             return Ok(if filtered { Handled::Filtered } else { Handled::Gone });
@@ -251,12 +254,13 @@ impl Subscription {
 
 /// Whether a mailbox took the envelope, or an inline handler was called. If not, the subscription was off the topic's
 /// list, or its filter there did not want the message.
-fn was_taken(receipt: &Receipt) -> bool {
-    let alone = Arc::strong_count(receipt) == 1;
-    // ORDERING(receipt): Acquire; pairs with the Release by which the envelope gave up its share of the receipt: if
-    // there was one, what it set is seen.
-    fence(Ordering::Acquire);
-    !alone || receipt.is_set()
+fn was_taken(receipt: &mut Receipt) -> bool {
+    // ORDERING(receipt): that of `get_mut`, an Acquire; pairs with the Release by which the envelope gave up its share of
+    // the receipt: if there was one, what it set is seen.
+    match Receipt::get_mut(receipt) {
+        None => true,
+        Some(receipt) => receipt.is_set() && !mutated!("receipt.set"),
+    }
 }
 
 impl Drop for Subscription {

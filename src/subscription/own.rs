@@ -49,7 +49,7 @@ impl PanicWatch {
     }
 
     /// The panic goes on to the fence around all calls, which counts and tells it.
-    fn call_watched(own: &Own, handler: impl FnOnce()) {
+    pub(super) fn call_watched(own: &Own, handler: impl FnOnce()) {
         if let Err(payload) = caught(handler) {
             own.panicked();
             resume_unwind(payload);

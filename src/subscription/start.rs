@@ -1,7 +1,7 @@
 //! The calls that finish a builder: whatever was said becomes a member of the topic, visible at once and as a whole.
 
 use super::builder::SubscriptionBuilder;
-use super::own::PanicWatch;
+use super::own::{Own, PanicWatch};
 use super::{Delivery, Stream, Subscription};
 use crate::dispatch::fence::PanicPlace;
 use crate::dispatch::frames;
@@ -9,12 +9,12 @@ use crate::dispatch::job::hold_itself;
 use crate::error::{SubscribeError, check_name};
 use crate::mailbox::policy::CAPACITY_ALLOWED;
 use crate::mailbox::{
-    Alone, Arrival, Consumer, Dispatch, EachHandler, Ending, Handler, Inline, InlineHandler, Limits, Mailbox,
+    Arrival, Consumer, Dispatch, EachHandler, Ending, Handler, Inline, InlineHandler, Limits, Mailbox,
     OnPanic, Profile, Reader, Told, dedicated,
 };
-use crate::message::{Change, EndReason};
+use crate::message::{Change, EndReason, Message};
+use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
-use crate::sync::{Arc, WakerCell};
 use crate::topic::member::{Member, Sink};
 use crate::topic::subscribers::Route;
 use crate::topic::walk::Walk;
@@ -64,10 +64,10 @@ impl SubscriptionBuilder<'_> {
         let own_thread = dispatch == Dispatch::Dedicated && !exchange.pool.is_manual();
         let consumer = match dispatch {
             Dispatch::Serial => Consumer::Serial,
-            Dispatch::Dedicated if own_thread => Consumer::Dedicated(Alone::new()),
+            Dispatch::Dedicated if own_thread => Consumer::dedicated(),
             _ => Consumer::Pool(exchange.pool.clone()),
         };
-        let ending = self.ending(&profile);
+        let ending = self.ending();
         let (id, wait) = (profile.id, self.thread.wait.unwrap_or_default());
         let thread_name = self.thread.name.clone().unwrap_or_else(|| profile.name.to_string());
         let mailbox = Arc::new(self.mailbox(profile, consumer));
@@ -128,9 +128,11 @@ impl SubscriptionBuilder<'_> {
             return self.start_each(call, handler);
         }
         let profile = self.check(call)?;
-        let watch = self.panic_watch();
-        let call: InlineHandler = Box::new(move |arrival| watch.call(|| handler(arrival)));
-        let ending = self.ending(&profile);
+        let call: InlineHandler = match self.own_if_panics() {
+            None => Box::new(handler),
+            Some(own) => Box::new(move |arrival| PanicWatch::call_watched(&own, || handler(arrival))),
+        };
+        let ending = self.ending();
         let inline = Arc::new(Inline::new(profile, call, ending));
         Ok(Subscription::new(self.join_topic(Dispatch::Inline, Sink::Inline(inline))))
     }
@@ -147,18 +149,23 @@ impl SubscriptionBuilder<'_> {
             return Err(SubscribeError::Unsuitable { option: "on_end", call: "stream", allowed });
         }
         let profile = self.check("stream")?;
-        let ending = self.ending(&profile);
-        let mailbox = Arc::new(self.mailbox(profile, Consumer::Stream(WakerCell::new())));
+        let ending = self.ending();
+        let mailbox = Arc::new(self.mailbox(profile, Consumer::stream()));
         let reader = Arc::new(Reader::new(mailbox, ending));
         Ok(Stream::new(self.join_topic(Dispatch::Stream, Sink::Stream(reader.clone())), reader))
     }
 
     pub(super) fn panic_watch(&self) -> PanicWatch {
-        PanicWatch((self.on_panic == OnPanic::Disconnect).then(|| self.own.clone()))
+        PanicWatch(self.own_if_panics())
     }
 
-    fn ending(&mut self, profile: &Profile) -> Ending {
-        Ending { on_end: self.on_end.take(), ..Member::ending(self.topic.core(), profile) }
+    /// What is to end if the handler panics.
+    fn own_if_panics(&self) -> Option<Arc<Own>> {
+        (self.on_panic == OnPanic::Disconnect).then(|| self.own.clone())
+    }
+
+    fn ending(&mut self) -> Ending {
+        Ending { host: self.topic.core().clone(), on_end: self.on_end.take() }
     }
 
     fn mailbox(&mut self, profile: Profile, consumer: Consumer) -> Mailbox {
@@ -210,7 +217,7 @@ impl SubscriptionBuilder<'_> {
         }
         Ok(Profile {
             id: self.id,
-            name: self.name.as_str().into(),
+            name: exchange.labels.subscriptions.name(&self.name),
             bus: exchange.id,
             fence: exchange.fence.clone(),
         })
@@ -234,19 +241,7 @@ impl SubscriptionBuilder<'_> {
             _ if self.source.is_some() => self.show_and_catch_up(&member, wanted.then(|| change.clone())),
             Sink::Inline(inline) => {
                 if wanted {
-                    // SAFETY: nobody else has it yet, so nobody ends it.
-                    let call =
-                        || unsafe { inline.call(&Arrival { message: &change, told: Told::default() }) };
-                    let place = PanicPlace::Handler;
-                    let profile = inline.profile();
-                    frames::enter(profile.bus, profile.id, || {
-                        if profile.fence.run(&profile.name, place, call).is_none() {
-                            inline.count_panic();
-                        }
-                    });
-                    if !self.filter.is_all() {
-                        inline.count_call();
-                    }
+                    self.call_first(inline, &change);
                 }
                 core.add_inline(self.filter.clone(), inline.clone());
                 // Only now: a shutdown ends whom it finds there, and no gate counted the call above.
@@ -262,6 +257,23 @@ impl SubscriptionBuilder<'_> {
             self.came_too_late(&member);
         }
         member
+    }
+
+    /// Calls an inline handler that nobody else has yet.
+    fn call_first(&self, inline: &Inline, message: &Message) {
+        // SAFETY: nobody else has it yet, so nobody ends it.
+        let Some(entrance) = (unsafe { inline.entrance() }) else { return };
+        // SAFETY: as above.
+        let call = || unsafe { entrance.call(&Arrival { message, told: Told::default() }) };
+        let profile = inline.profile();
+        frames::enter(profile.bus, profile.id, || {
+            if profile.fence.run(&profile.name, PanicPlace::Handler, call).is_none() {
+                inline.count_panic();
+            }
+        });
+        if !self.filter.is_all() {
+            inline.count_call();
+        }
     }
 
     /// Puts the first message in and shows the mailbox; whoever runs it does so after that.

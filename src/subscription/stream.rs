@@ -160,6 +160,9 @@ impl Stream {
 
     fn recv_until(&mut self, deadline: Deadline) -> Result<Received, RecvTimeoutError> {
         let mut sleeper = None;
+        // Times that it was woken and found nothing. Once in a while that is late news. More in a row: somebody is about to
+        // wake it, is not run just now, and would not be while this thread spins at a higher priority.
+        let mut in_vain = 0;
         loop {
             match self.reader.next() {
                 Next::Item(item) => return Ok(item.into()),
@@ -169,6 +172,10 @@ impl Stream {
                     if deadline.passed() {
                         return Err(RecvTimeoutError::TimedOut);
                     }
+                    if in_vain > 1 {
+                        crate::sync::thread::sleep(SOON);
+                    }
+                    in_vain += 1;
                     let (parker, waker) = sleeper.get_or_insert_with(|| {
                         let parker = Parker::current();
                         let waker = Waker::from(std::sync::Arc::new(Alarm(parker.unparker())));

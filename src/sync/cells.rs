@@ -9,6 +9,7 @@
 //! | every count | adds to its cell |
 //! | a count where another one's cell has the place | adds to a count that all threads share |
 //! | the [`PATIENCE`]th of those | the other one's cell goes back, and the place is ours; what was counted stays |
+//! | who may take no lock | adds to the cell if it has the place, else to what all threads share; [takes](Cells::take) the place at another time |
 //! | a thread that ends | gives its cells back |
 //! | reader | under the lock: adds up |
 //!
@@ -27,7 +28,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// read instead of 97, and 130 instead of 570 to 820 by two threads.
 const PATIENCE: u8 = 64;
 /// Cells that a thread remembers.
-pub(crate) const PLACES: usize = 64;
+pub(crate) const PLACES: usize = 64 + TOPICS;
+/// Of these, so many at the end are for topics.
+pub(crate) const TOPICS: usize = 32;
 /// Counts in a cell.
 const COUNTS: usize = 3;
 
@@ -82,6 +85,31 @@ impl Cells {
         if counted.is_err() {
             self.shared.counts[count].add(more);
         }
+    }
+
+    /// Adds one, and takes no lock for it. Returns what was counted before where it is counted.
+    #[inline]
+    pub(crate) fn add_at_once(&self, place: usize, count: usize) -> u64 {
+        let counted = PLACES_HERE.try_with(|places| {
+            let places = places.borrow();
+            let place = places[place].as_ref().filter(|place| ptr::eq(&*place.of, self))?;
+            let before = place.cell.counts[count].get();
+            place.cell.counts[count].set(before + 1);
+            Some(before)
+        });
+        counted.ok().flatten().unwrap_or_else(|| self.shared.counts[count].add(1))
+    }
+
+    /// Gives the calling thread a cell here, at that place, whosever it was.
+    #[cold]
+    pub(crate) fn take(self: &Arc<Self>, place: usize) {
+        let _ = PLACES_HERE.try_with(|places| {
+            let place = &mut places.borrow_mut()[place];
+            if place.as_ref().is_none_or(|place| !ptr::eq(&*place.of, &**self)) {
+                *place = None;
+                *place = Some(self.place());
+            }
+        });
     }
 
     /// The place is empty, or another one's.

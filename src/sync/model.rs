@@ -5,6 +5,7 @@
 //! would add edges between two readers that the real one does not promise.
 
 use self::atomic::{AtomicUsize, Ordering};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -19,14 +20,38 @@ macro_rules! local {
 }
 pub(crate) use local;
 
-pub(crate) mod atomic {
-    pub(crate) use loom::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+pub(crate) mod atomic;
+pub(crate) mod mutation;
+
+/// Whether the code is to be wrong here, in this run: [`mutation`].
+macro_rules! mutated {
+    ($name:literal) => {
+        crate::sync::mutation::is($name)
     };
+}
+pub(crate) use mutated;
+
+/// Stand-in for a fence that one side makes for both: each makes its own.
+pub(crate) mod barrier {
+    use super::atomic::{Ordering, fence};
+
+    pub(crate) fn has_call() -> bool {
+        true
+    }
+
+    pub(crate) fn light() {
+        fence(Ordering::SeqCst);
+    }
+
+    pub(crate) fn heavy() {
+        fence(Ordering::SeqCst);
+    }
 }
 
 pub(crate) mod hint {
     pub(crate) use loom::hint::spin_loop;
+
+    pub(crate) fn prefetch<T>(_: *const T) {}
 
     pub(crate) fn prefetch_write<T>(_: *const T) {}
 }
@@ -64,7 +89,7 @@ pub(crate) mod thread {
         }
 
         pub(crate) fn unpark(&self) {
-            *self.0.is_set.lock().unwrap() = true;
+            *self.0.is_set.lock().unwrap() = !mutated!("park.token");
             self.0.changed.notify_one();
         }
 
@@ -138,10 +163,77 @@ pub(crate) mod thread {
 
 pub(crate) use loom::cell::UnsafeCell;
 
+/// Stand-in for [`LazyBox`](super::LazyBox) where that has figures in it, which order nothing: nothing to explore.
+pub(crate) struct LazyFigures<T>(std::sync::OnceLock<T>);
+
+impl<T> LazyFigures<T> {
+    pub(crate) fn new() -> Self {
+        Self(std::sync::OnceLock::new())
+    }
+
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.0.get()
+    }
+
+    pub(crate) fn get_or_make(&self, make: impl FnOnce() -> T) -> &T {
+        self.0.get_or_init(make)
+    }
+}
+
+/// Stand-in for `Arc` where it is asked whether anybody else has it: the edges that the standard one documents for that.
+pub(crate) struct Counted<T>(Arc<Shared<T>>);
+
+struct Shared<T> {
+    count: AtomicUsize,
+    value: T,
+}
+
+impl<T> Counted<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Arc::new(Shared { count: AtomicUsize::new(1), value }))
+    }
+
+    /// `None`: somebody else has it.
+    pub(crate) fn get_mut(this: &mut Self) -> Option<&T> {
+        (this.0.count.load(Ordering::Acquire) == 1).then_some(&this.0.value)
+    }
+}
+
+impl<T> Clone for Counted<T> {
+    fn clone(&self) -> Self {
+        self.0.count.fetch_add(1, Ordering::Relaxed);
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Drop for Counted<T> {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::Release);
+    }
+}
+
+impl<T> Deref for Counted<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0.value
+    }
+}
+
+std::thread_local! {
+    static LETS_GO: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on, in models of this thread, what is replaced in a [`Snapshot`] goes with the last who has it. Not before: then
+/// loads may find older values too, which is more than the real one lets happen, and shows more.
+#[cfg(test)]
+pub(crate) fn let_replaced_go() {
+    LETS_GO.set(true);
+}
+
 /// Stand-in for arc-swap: an arena that only grows, and one modelled index into it.
 pub(crate) struct Snapshot<T> {
     current: AtomicUsize,
-    arena: std::sync::Mutex<Vec<Arc<T>>>,
+    arena: std::sync::Mutex<Vec<Option<Arc<T>>>>,
 }
 
 pub(crate) struct SnapshotGuard<T>(Arc<T>);
@@ -155,12 +247,18 @@ impl<T> Deref for SnapshotGuard<T> {
 
 impl<T> Snapshot<T> {
     pub(crate) fn new(value: Arc<T>) -> Self {
-        Self { current: AtomicUsize::new(0), arena: std::sync::Mutex::new(vec![value]) }
+        Self { current: AtomicUsize::new(0), arena: std::sync::Mutex::new(vec![Some(value)]) }
     }
 
     pub(crate) fn load(&self) -> SnapshotGuard<T> {
         let index = self.current.load(Ordering::Acquire);
-        SnapshotGuard(self.arena.lock().unwrap()[index].clone())
+        // Gone: the real one looks twice, and finds another value.
+        let found = self.at(index).or_else(|| self.at(self.current.fetch_add(0, Ordering::Acquire)));
+        SnapshotGuard(found.expect("the newest one is there"))
+    }
+
+    fn at(&self, index: usize) -> Option<Arc<T>> {
+        self.arena.lock().unwrap()[index].clone()
     }
 
     pub(crate) fn load_owned(&self) -> SnapshotGuard<T> {
@@ -170,11 +268,15 @@ impl<T> Snapshot<T> {
     pub(crate) fn swap(&self, value: Arc<T>) -> Arc<T> {
         let index = {
             let mut arena = self.arena.lock().unwrap();
-            arena.push(value);
+            arena.push(Some(value));
             arena.len() - 1
         };
         let old = self.current.swap(index, Ordering::AcqRel);
-        self.arena.lock().unwrap()[old].clone()
+        let value = match LETS_GO.get() {
+            true => self.arena.lock().unwrap()[old].take(),
+            false => self.at(old),
+        };
+        value.expect("nobody else replaced it")
     }
 }
 

@@ -48,12 +48,30 @@ pub(crate) mod atomic {
     pub(crate) fn fence(order: Ordering) {
         real::fence(order);
     }
+
+    /// For the compiler alone.
+    #[inline]
+    pub(crate) fn compiler_fence(order: Ordering) {
+        real::compiler_fence(order);
+    }
 }
 
 pub(crate) mod hint {
     #[inline]
     pub(crate) fn spin_loop() {
         std::hint::spin_loop();
+    }
+
+    /// The line at `place` is read soon: it may come from memory while this one goes on. A hint, as below.
+    #[inline(always)]
+    pub(crate) fn prefetch<T>(place: *const T) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        // SAFETY: faults at no address, reads nothing.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch(place.cast(), std::arch::x86_64::_MM_HINT_T0)
+        };
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        let _ = place;
     }
 
     /// The line at `place` is written soon: it may come from the core that has it while this one goes on. A hint: nothing
@@ -149,6 +167,14 @@ pub(crate) mod thread {
     fn show(_: ()) {}
 }
 
+/// Whether the code is to be wrong here, which only models want: `model.rs`. The word `false`, and nothing else.
+macro_rules! mutated {
+    ($name:literal) => {
+        false
+    };
+}
+pub(crate) use mutated;
+
 /// Thread-locals with a constant first value.
 macro_rules! local {
     ($($(#[$doc:meta])* static $name:ident: $of:ty = $first:expr;)+) => {
@@ -205,7 +231,7 @@ impl<T> Snapshot<T> {
     }
 }
 
-/// An unbounded queue for the two places where a bounded one cannot do: the run queue and the spill.
+/// An unbounded queue for the run queue, where a bounded one cannot do.
 pub(crate) struct Backlog<T>(SegQueue<T>);
 
 impl<T> Backlog<T> {

@@ -1,7 +1,7 @@
 //! A count for figures.
 //!
-//! The standard library's atomic even in models: figures order nothing, nobody decides by them, and a model that
-//! explored them would look at nothing else. Every access is Relaxed. Where one thread at a time writes (an owner, a
+//! The standard library's atomic even in models: figures order nothing, nobody decides by them (but a bounded
+//! cache by how many entries it has), and a model that explored them would look at nothing else. Every access is Relaxed. Where one thread at a time writes (an owner, a
 //! worker), [`bump`](Tally::bump) is a load and a store; no locked instruction is needed.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

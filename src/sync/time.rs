@@ -1,10 +1,13 @@
 //! Clocks: the wall for timestamps, a monotonic one for delays, and one that a user moves by hand.
 
 use super::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// Even a finer coarse clock is not asked about less.
 const COARSE_LONG_NS: u64 = 2_000_000;
+
+/// A clock moved by hand stands still after 292 years: what is reckoned from there is a time as well.
+const MANUAL_END_NS: u64 = i64::MAX as u64;
 
 /// What time it is, for one bus.
 #[derive(Debug)]
@@ -27,7 +30,7 @@ pub(crate) enum Clock {
 
 impl Clock {
     pub(crate) fn real() -> Self {
-        Self::Real { start: Instant::now(), coarse_start: coarse_ns(), tells_from: 2 * coarse_step_ns() }
+        Self::Real { start: now(), coarse_start: coarse_ns(), tells_from: 2 * coarse_step_ns() }
     }
 
     pub(crate) fn manual() -> Self {
@@ -37,7 +40,7 @@ impl Clock {
     /// Nanoseconds since the bus was built. One read costs about 30 ns on a virtual machine.
     pub(crate) fn monotonic_ns(&self) -> u64 {
         match self {
-            Self::Real { start, .. } => nanoseconds(start.elapsed()),
+            Self::Real { start, .. } => nanoseconds(now().saturating_duration_since(*start)),
             Self::Manual { now } => now.load(Ordering::Relaxed),
         }
     }
@@ -78,10 +81,11 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock; the machine's clocks cannot be moved.
+    /// Moves a manual clock, at most to the end of its time; the machine's clocks cannot be moved.
     pub(crate) fn advance(&self, by: Duration) {
         if let Self::Manual { now } = self {
-            now.fetch_add(nanoseconds(by), Ordering::Relaxed);
+            let later = |now: u64| Some(now.saturating_add(nanoseconds(by)).min(MANUAL_END_NS));
+            let _ = now.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
         }
     }
 }
@@ -93,17 +97,17 @@ pub(crate) struct Deadline(Option<Instant>);
 impl Deadline {
     /// `limit` from now. Limits beyond what the clock can express never end.
     pub(crate) fn after(limit: Option<Duration>) -> Self {
-        Self(limit.and_then(|limit| Instant::now().checked_add(limit)))
+        Self(limit.and_then(|limit| now().checked_add(limit)))
     }
 
     /// So much later, or so long from now if it has passed.
     pub(crate) fn extended(self, by: Duration) -> Self {
-        Self(self.0.and_then(|end| end.max(Instant::now()).checked_add(by)))
+        Self(self.0.and_then(|end| end.max(now()).checked_add(by)))
     }
 
     /// What is left: `None` for ever, zero when it has passed.
     pub(crate) fn left(&self) -> Option<Duration> {
-        self.0.map(|end| end.saturating_duration_since(Instant::now()))
+        self.0.map(|end| end.saturating_duration_since(now()))
     }
 
     pub(crate) fn passed(&self) -> bool {
@@ -117,7 +121,7 @@ pub(crate) struct Tick(Instant);
 
 impl Tick {
     pub(crate) fn now() -> Self {
-        Self(Instant::now())
+        Self(now())
     }
 
     /// Nanoseconds from an earlier reading to this one.
@@ -135,11 +139,20 @@ fn nanoseconds(length: Duration) -> u64 {
     u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn wall_ns() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, nanoseconds)
+#[cfg(not(all(test, bus_shuttle)))]
+mod exact {
+    use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+    pub(super) fn now() -> Instant {
+        Instant::now()
+    }
+
+    pub(super) fn wall_ns() -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, super::nanoseconds)
+    }
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(all(test, bus_shuttle))))]
 mod coarse {
     use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
 
@@ -160,7 +173,7 @@ mod coarse {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", all(test, bus_shuttle))))]
 mod coarse {
     use std::sync::OnceLock;
     use std::time::Instant;
@@ -179,4 +192,10 @@ mod coarse {
     }
 }
 
-use coarse::{coarse_ns, coarse_step_ns, coarse_wall_ns};
+#[cfg(all(test, bus_shuttle))]
+use super::imp::clock::{coarse_ns, coarse_step_ns, coarse_wall_ns, now, wall_ns};
+#[cfg(not(all(test, bus_shuttle)))]
+use {
+    coarse::{coarse_ns, coarse_step_ns, coarse_wall_ns},
+    exact::{now, wall_ns},
+};

@@ -33,6 +33,8 @@ struct Item {
 pub(super) struct Batch<'w> {
     walk: &'w Walk<'w>,
     items: Vec<Item>,
+    /// Mailboxes that took all messages in one claim: not counted in the items.
+    whole: u32,
     report: BatchReport,
     errands: Errands,
 }
@@ -69,12 +71,33 @@ struct Gathered {
     len: usize,
 }
 
+impl Gathered {
+    fn none() -> Self {
+        Self { words: [NonZeroUsize::MIN; CLAIM_MAX], places: [0; CLAIM_MAX], len: 0 }
+    }
+
+    /// All of them, if they fit.
+    fn all(items: &[Item]) -> Option<Self> {
+        let mut all = (items.len() <= CLAIM_MAX).then(Self::none)?;
+        items.iter().enumerate().for_each(|(place, item)| all.push(place, item));
+        Some(all)
+    }
+
+    #[inline]
+    fn push(&mut self, place: usize, item: &Item) {
+        self.words[self.len] = item.message.share();
+        self.places[self.len] = place as u32;
+        self.len += 1;
+    }
+}
+
 impl<'w> Batch<'w> {
     /// Sorts out what is refused.
     pub(super) fn new(walk: &'w Walk<'w>, messages: Vec<Message>) -> Self {
         let mut batch = Self {
             walk,
             items: Vec::with_capacity(messages.len()),
+            whole: 0,
             report: BatchReport::default(),
             errands: Errands::default(),
         };
@@ -123,14 +146,15 @@ impl<'w> Batch<'w> {
         if audience.has_taps {
             self.tap(reached);
         }
+        let all = Gathered::all(&self.items);
         for reached in reached {
-            reached.list.prompt().iter().for_each(|route| self.offer_all(route, None));
+            reached.list.prompt().iter().for_each(|route| self.offer_all(route, all.as_ref(), None));
         }
         if audience.has_waiting {
             let mut patience = self.walk.patience();
             for reached in reached {
                 let waiting = reached.list.waiting().iter();
-                waiting.for_each(|route| self.offer_all(route, Some(&mut patience)));
+                waiting.for_each(|route| self.offer_all(route, all.as_ref(), Some(&mut patience)));
             }
         }
         self.errands.flush(&self.walk.topic.exchange);
@@ -161,17 +185,19 @@ impl<'w> Batch<'w> {
         }
     }
 
-    /// Offers one mailbox every message that its filter wants.
-    fn offer_all(&mut self, route: &Route, mut patience: Option<&mut Patience>) {
-        let mut gathered = Gathered { words: [NonZeroUsize::MIN; CLAIM_MAX], places: [0; CLAIM_MAX], len: 0 };
+    /// Offers one mailbox every message that its filter wants: `all` of them, if it has none and they are gathered.
+    fn offer_all(&mut self, route: &Route, all: Option<&Gathered>, mut patience: Option<&mut Patience>) {
+        let takes_all = route.filter().is_all();
+        if let (true, Some(all)) = (takes_all, all) {
+            return self.offer_gathered(&route.mailbox, all, patience);
+        }
+        let mut gathered = Gathered::none();
         for place in 0..self.items.len() {
-            let message = &self.items[place].message;
-            if !route.filter().is_all() && !route.takes(message) {
+            let item = &self.items[place];
+            if !takes_all && !route.takes(&item.message) {
                 continue;
             }
-            gathered.words[gathered.len] = message.share();
-            gathered.places[gathered.len] = place as u32;
-            gathered.len += 1;
+            gathered.push(place, item);
             if gathered.len == CLAIM_MAX {
                 self.offer_gathered(&route.mailbox, &gathered, patience.as_deref_mut());
                 gathered.len = 0;
@@ -193,7 +219,9 @@ impl<'w> Batch<'w> {
             match mailbox.offer_several(&gathered.words[done..gathered.len]) {
                 Several::In { turn, count } => {
                     self.accepted(&gathered.places[done..done + count]);
-                    self.take_turn(mailbox, turn);
+                    if turn {
+                        self.errands.turns.take(mailbox);
+                    }
                     done += count;
                 }
                 Several::OneByOne => {
@@ -237,7 +265,10 @@ impl<'w> Batch<'w> {
 
     fn accepted(&mut self, places: &[u32]) {
         self.report.accepted += places.len() as u64;
-        self.taken(places);
+        match places.len() == self.items.len() {
+            true => self.whole += 1,
+            false => self.taken(places),
+        }
     }
 
     fn taken(&mut self, places: &[u32]) {
@@ -245,12 +276,6 @@ impl<'w> Batch<'w> {
             let item = &mut self.items[*place as usize];
             item.unshared -= 1;
             item.accepted += 1;
-        }
-    }
-
-    fn take_turn(&mut self, mailbox: &Arc<Mailbox>, turn: bool) {
-        if turn {
-            self.errands.turns.take(mailbox);
         }
     }
 
@@ -264,10 +289,8 @@ impl<'w> Batch<'w> {
     }
 
     fn finish(mut self) -> BatchReport {
-        let unreached = self.items.iter().filter(|item| item.accepted + item.cached == 0);
-        self.report.unreached = unreached.map(|item| item.message.kind().count(Event::Unused)).count() as u64;
-        if self.report.unreached > 0 {
-            self.walk.count_unrouted(self.report.unreached);
+        if self.whole == 0 {
+            self.count_unreached();
         }
         self.errands.turns.run_serial();
         // Values go last, when every turn is passed on: their drops may do anything.
@@ -276,16 +299,33 @@ impl<'w> Batch<'w> {
         self.report
     }
 
+    fn count_unreached(&mut self) {
+        let unreached = self.items.iter().filter(|item| item.accepted + item.cached == 0);
+        self.report.unreached = unreached.map(|item| item.message.kind().count(Event::Unused)).count() as u64;
+        if self.report.unreached > 0 {
+            self.walk.count_unrouted(self.report.unreached);
+        }
+    }
+
     fn release(&mut self) {
+        let whole = self.whole;
         for Item { message, unshared, .. } in self.items.drain(..) {
-            // SAFETY: `unshared` counts the references that are still ours.
-            unsafe { Message::release(message, unshared as usize) };
+            // SAFETY: `unshared` counts the references that are still ours, but for those that went with the others.
+            unsafe { Message::release(message, (unshared - whole) as usize) };
         }
     }
 }
 
+/// The message of a batch of one, which is an ordinary publish.
+pub(super) fn only(messages: &mut Vec<Message>) -> Option<Message> {
+    if messages.len() == 1 { messages.pop() } else { None }
+}
+
 impl Walk<'_> {
-    fn publish_batch(self, messages: Vec<Message>) -> BatchReport {
+    fn publish_batch(self, mut messages: Vec<Message>) -> BatchReport {
+        if let Some(only) = only(&mut messages) {
+            return BatchReport::of_one(&self.publish(only));
+        }
         let batch = Batch::new(&self, messages);
         if batch.is_empty() {
             return batch.report();

@@ -3,7 +3,7 @@
 use super::TopicCore;
 use super::subscribers::Subscribers;
 use crate::sync::atomic::Ordering;
-use crate::sync::{Arc, SnapshotGuard, local};
+use crate::sync::{Arc, SnapshotGuard, local, mutated};
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::ops::Deref;
@@ -42,7 +42,7 @@ impl Reached {
         unsafe { &*self.topic.0 }
     }
 
-    /// Whether no list has taken the place of this one. One that is newer than the version shown is about to be shown.
+    /// Whether no list has taken the place of this one, or is about to.
     #[inline]
     pub(super) fn is_current(&self) -> bool {
         self.list.version() >= self.topic().version.load(Ordering::Relaxed)
@@ -109,7 +109,7 @@ fn follow_edges(
         let list: *const Subscribers = Arc::as_ptr(reached[at].list.deref());
         // SAFETY: the guard in `reached[at]` keeps the list where it is, though `reached` may grow.
         for edge in unsafe { &*list }.edges() {
-            if is_new(Arc::as_ptr(&edge.target), reached, &mut visited) {
+            if is_new(Arc::as_ptr(&edge.target), reached, &mut visited) && !mutated!("collect.edges") {
                 reached.push(load(&edge.target));
             }
         }
@@ -138,6 +138,8 @@ pub(super) fn take_scratch() -> Vec<Reached> {
 }
 
 pub(super) fn give_scratch(mut reached: Vec<Reached>) {
-    reached.clear();
+    if !mutated!("collect.kept") {
+        reached.clear();
+    }
     let _ = SCRATCH.try_with(|scratch| scratch.set(reached));
 }

@@ -4,6 +4,7 @@ use super::following::Following;
 use super::member::Member;
 use super::members::{Folds, Members};
 use super::registry::Registry;
+use super::subscribers::Subscribers;
 use super::sweeping::Sweeper;
 use super::{Topic, TopicCore};
 use crate::dispatch::fence::Fence;
@@ -18,6 +19,7 @@ use crate::stats::{CacheStats, Histogram, Totals};
 #[cfg(feature = "metrics")]
 use crate::stats::{labels::Label, sums::CacheSums};
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use crate::sync::stands::Stands;
 use crate::sync::time::Clock;
 use crate::sync::{Arc, Mutex, Tally, Weak, thread};
 use std::any::Any;
@@ -84,7 +86,11 @@ pub(crate) struct Exchange {
     /// Of caches.
     caches: Mutex<Vec<Weak<dyn CacheFigures>>>,
     topics: Registry,
+    /// The list of every topic that nobody has subscribed to yet.
+    pub(super) nobody: Arc<Subscribers>,
     members: Members,
+    /// Where threads read the lists of topics that are published on all the time.
+    pub(crate) stands: Stands<Subscribers>,
     /// Detached forwards and the like: what stands until the end.
     kept: Mutex<Vec<Box<dyn Send>>>,
     /// Threads of dedicated subscriptions, by subscription.
@@ -124,6 +130,8 @@ impl Exchange {
             labels: AllLabels::new(),
             caches: Mutex::new(Vec::new()),
             topics: Registry::new(),
+            nobody: Arc::new(Subscribers::empty()),
+            stands: Stands::new(id),
             members: Members::new(),
             kept: Mutex::new(Vec::new()),
             threads: Mutex::new(Vec::new()),

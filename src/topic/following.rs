@@ -65,7 +65,7 @@ impl Exchange {
 }
 
 /// What goes around a message on its way into mailboxes.
-pub(super) struct Around {
+pub(crate) struct Around {
     /// Somebody waits until this subscription has handled it.
     pub(super) awaited: Option<(u64, Receipt)>,
     /// Somebody follows it.
@@ -73,6 +73,11 @@ pub(super) struct Around {
 }
 
 impl Around {
+    /// `subscription` gets the message in an envelope, whose end `receipt` tells of.
+    pub(crate) fn awaited(subscription: u64, receipt: Receipt) -> Self {
+        Self { awaited: Some((subscription, receipt)), trail: None }
+    }
+
     /// The word for one mailbox. An envelope has a reference of its own; the one counted for this taker is given back.
     pub(super) fn word_for(&self, message: &Message, mailbox: &Mailbox) -> NonZeroUsize {
         let id = mailbox.profile().id;

@@ -7,7 +7,7 @@ use crate::dispatch::latch::Latch;
 use crate::dispatch::pool::{self, NoSeat};
 use crate::dispatch::waits::{self, Circle};
 use crate::error::FilterError;
-use crate::mailbox::{Dispatch, Ending, Filter, Inline, Mailbox, Profile, Reader};
+use crate::mailbox::{Dispatch, Filter, Host, Inline, Mailbox, Profile, Reader};
 use crate::message::{Change, EndReason, Message, SubscriptionChange};
 use crate::queue::Close;
 use crate::stats::labels::Label;
@@ -70,6 +70,29 @@ impl From<Circle> for CannotWait {
 impl From<NoSeat> for CannotWait {
     fn from(_: NoSeat) -> Self {
         Self::NoSeat
+    }
+}
+
+impl TopicCore {
+    fn change_of(&self, subscription: &Profile, change: Change) -> Message {
+        self.exchange.changes.message(SubscriptionChange {
+            topic: self.name.to_string(),
+            subscription: subscription.name.to_string(),
+            id: subscription.id,
+            change,
+        })
+    }
+}
+
+impl Host for TopicCore {
+    fn farewell(&self, subscription: &Profile, reason: EndReason) -> Message {
+        self.change_of(subscription, Change::Unsubscribe(reason))
+    }
+
+    fn forget(&self, subscription: &Profile) {
+        if let Some(member) = self.exchange.forget(subscription.id) {
+            member.ended();
+        }
     }
 }
 
@@ -147,35 +170,8 @@ impl Member {
         }
     }
 
-    /// What the end needs, made before the subscription is visible.
-    pub(crate) fn ending(topic: &Arc<TopicCore>, profile: &Profile) -> Ending {
-        let (changes, topic_name) = (topic.exchange.changes.clone(), topic.name.clone());
-        let (exchange, name, id) = (topic.exchange.clone(), profile.name.clone(), profile.id);
-        Ending {
-            farewell: Box::new(move |reason| {
-                changes.message(SubscriptionChange {
-                    topic: topic_name.to_string(),
-                    subscription: name.to_string(),
-                    id,
-                    change: Change::Unsubscribe(reason),
-                })
-            }),
-            on_end: None,
-            forget: Box::new(move || {
-                if let Some(member) = exchange.forget(id) {
-                    member.ended();
-                }
-            }),
-        }
-    }
-
     pub(crate) fn change(&self, change: Change) -> Message {
-        self.topic.exchange.changes.message(SubscriptionChange {
-            topic: self.topic.name.to_string(),
-            subscription: self.profile().name.to_string(),
-            id: self.id(),
-            change,
-        })
+        self.topic.change_of(self.profile(), change)
     }
 
     /// The member has just become visible.
@@ -210,25 +206,26 @@ impl Member {
         let mailbox = self.mailbox();
         let first = mailbox.is_none_or(|mailbox| mailbox.begin_end(reason));
         let reason = mailbox.map_or(reason, |mailbox| mailbox.end_reason());
+        let leaves = || self.left_at.store(self.topic.reached(), Ordering::Relaxed);
         let drained = match &self.sink {
             Sink::Inline(inline) => {
                 inline.close(reason);
-                self.topic.remove_inline(inline)
+                self.topic.remove_inline(inline, leaves)
             }
             Sink::Mailbox(_) | Sink::Stream(_) => {
                 self.topic.remove_route(self.id());
+                leaves();
                 None
             }
         };
-        self.left_at.store(self.topic.reached(), Ordering::Relaxed);
         // The end goes on when those who are told, and the finals drained here, have returned: none may wait for it.
         let bus = self.topic.exchange.id;
         if reason != EndReason::ShutDown {
             let change = self.change(Change::Unsubscribe(reason));
-            frames::mark(bus, self.id(), |_| Walk::from(&self.topic).control(self.id()).publish(change));
+            frames::mark(bus, self.id(), || Walk::from(&self.topic).control(self.id()).publish(change));
         }
         if let Some(gate) = drained {
-            frames::mark(bus, self.topic.id, |_| gate.drain());
+            frames::mark(bus, self.topic.id, || self.topic.drain(gate));
         }
         if let Some(mailbox) = mailbox {
             self.close(mailbox, reason);

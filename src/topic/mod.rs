@@ -6,6 +6,7 @@
 //! | [`exchange`] | what all topics of a bus share: registry, pool, clock, phase |
 //! | [`subscribers`] | the copy-on-write list of one topic |
 //! | [`gate`] | what keeps inline calls from coming after the final one |
+//! | `hot` | topics that are published on all the time |
 //! | [`audience`] | who would get what is announced, collected before a lock is taken |
 //! | `batch` | the messages of one publish_batch, mailbox by mailbox |
 //! | [`catch_up`] | who gets what stands in a cache first, and hears of each part of it only after that |
@@ -37,6 +38,7 @@ mod figures;
 pub(crate) mod following;
 pub(crate) mod forward;
 pub(crate) mod gate;
+mod hot;
 pub(crate) mod member;
 mod members;
 mod plain;
@@ -63,9 +65,10 @@ use crate::stats::TopicStats;
 use crate::stats::labels::Label;
 use crate::stats::sums::ClassSums;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Arc, Mutex, Snapshot, Tally};
+use crate::sync::{Arc, LazyBox, Mutex, Snapshot, Tally};
 use exchange::Exchange;
 use figures::Left;
+use hot::Hot;
 use publisher::Ledger;
 use std::fmt;
 use subscribers::Subscribers;
@@ -95,6 +98,8 @@ pub(crate) struct TopicCore {
     pub(crate) unrouted: AtomicU64,
     /// What publishers count by themselves.
     ledger: Ledger,
+    /// Made when it was published on often.
+    hot: LazyBox<Hot>,
     /// Walks that are timed because an inline handler here was slow.
     watched: Tally,
     /// The longest publish timed, in nanoseconds.
@@ -118,12 +123,11 @@ impl TopicCore {
         let created = Timestamp::from_nanos(exchange.clock.exact_wall_ns());
         Self {
             id: crate::ids::next(),
-            exchange,
             name,
             detail,
             class,
             created,
-            subscribers: Snapshot::new(Arc::new(Subscribers::empty())),
+            subscribers: Snapshot::new(exchange.nobody.clone()),
             version: AtomicU64::new(0),
             writer: Mutex::new(()),
             published: AtomicU64::new(0),
@@ -131,10 +135,12 @@ impl TopicCore {
             arrived: AtomicU64::new(0),
             unrouted: AtomicU64::new(0),
             ledger: Ledger::new(),
+            hot: LazyBox::new(),
             watched: Tally::new(),
             longest: Tally::new(),
             left: Left::default(),
             pooled: AtomicUsize::new(0),
+            exchange,
         }
     }
 
@@ -245,9 +251,27 @@ impl Topic {
     /// each topic reached.
     ///
     /// Never fails: the [`Report`] says what became of it. After the bus was shut down nothing is delivered.
-    #[inline]
     pub fn publish(&self, message: Message) -> Report {
         Walk::from(&self.0).publish(message)
+    }
+
+    /// Delivers a message that the caller keeps, as [`publish`](Self::publish) delivers one that it gives away.
+    ///
+    /// For one that is published again and again, or kept for something else: no reference is counted for the call, only
+    /// one addition for all mailboxes that take it. Cost: less than `publish(message.clone())` by an atomic addition and a
+    /// subtraction, about 10 ns, where inline handlers listen, a filter keeps it from somebody, or nobody takes it; by an
+    /// addition where several mailboxes take it and that is all; by nothing where a single one does.
+    ///
+    /// ```
+    /// # let bus = stasis_bus::Bus::builder().manual().build()?;
+    /// # let (tick, topic) = (bus.message_type::<u64>("tick")?, bus.topic("ticks")?);
+    /// let _log = topic.subscribe("log", |_| {})?;
+    /// let again = tick.message(1);
+    /// assert!(topic.republish(&again).reached() && topic.republish(&again).reached());
+    /// # Ok::<(), stasis_bus::Error>(())
+    /// ```
+    pub fn republish(&self, message: &Message) -> Report {
+        Walk::from(&self.0).republish(message)
     }
 
     /// Makes a message only if somebody wants it, and publishes it. A declined type's closure is never called.
@@ -267,10 +291,7 @@ impl Topic {
         if let Some(refusal) = self.refusal(kind) {
             return self.refuse(kind, refusal);
         }
-        match self.wants(kind) {
-            true => self.publish(kind.message(value())),
-            false => Walk::from(&self.0).unwanted(),
-        }
+        Walk::from(&self.0).publish_with(kind.kind(), || kind.message(value()))
     }
 
     /// Whether a message of this type, published here now, would be taken by anybody. Cost: as a publish without

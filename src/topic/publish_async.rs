@@ -195,7 +195,9 @@ impl Walk<'_> {
     /// Hands `message` to everybody without waiting. Where somebody has to wait, Serial mailboxes are run, inline handlers are not called,
     /// and the rest is the caller's.
     fn deliver_at_once(&self, reached: &[Reached], message: Message) -> Result<Report, Rest> {
-        let mut delivery = Fanout::new(self, message);
+        // Its reference is the walk's.
+        let message = ManuallyDrop::new(message);
+        let mut delivery = Fanout::new(self, &message, 1);
         delivery.count(reached);
         if delivery.has_taps {
             delivery.tap(reached);
@@ -218,9 +220,7 @@ impl Walk<'_> {
             return Err(delivery.stop(full));
         }
         if delivery.has_inline && self.may_nest() {
-            for reached in reached {
-                delivery.call_inline(reached);
-            }
+            delivery.call_inline(reached);
         }
         Ok(delivery.finish())
     }
@@ -253,7 +253,7 @@ impl Fanout<'_> {
         self.errands.turns.run_serial();
         self.errands.close(&self.walk.topic.exchange);
         // SAFETY: the references go with it; `Fanout` gives back none unless it finishes.
-        let message = ManuallyDrop::new(unsafe { std::ptr::read(&*self.message) });
+        let message = ManuallyDrop::new(unsafe { std::ptr::read(self.message) });
         Rest { message, unshared: self.unshared, report: self.report, full }
     }
 }

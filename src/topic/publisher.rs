@@ -2,20 +2,27 @@
 //!
 //! # Which list a publish uses
 //!
-//! Every list of a topic has a number, its *version*; the topic has a word with the version of the list shown last.
+//! Every list of a topic has a number, its *version*; the topic has a word with the version of the list that stands, or of
+//! the one that comes next.
 //!
 //! | writer, under the topic's writer lock | publisher, for each topic it has a list of |
 //! | --- | --- |
-//! | swaps the list for one with version v + 1 | reads the word: another version than its list's? collects anew |
-//! | stores v + 1 into the word | else uses its list |
+//! | stores v + 1 into the word | reads the word: another version than its list's? collects anew |
+//! | swaps the list for one with version v + 1 | else uses its list |
 //! | unlocks, returns | |
 //!
 //! After a cancel, an unsubscribe or a filter change has returned, no publish that begins later, in the order of what
 //! happened before what, uses the old list: the store happened before the read, so the read sees that store or a later
 //! one (coherence of one word; no ordering stronger than Relaxed is needed for that), and no later one has the old
-//! version. The load that follows sees the new list for the same reason. A publish that runs at the same time may read
-//! either; one that sees the new version and still the old list keeps a list whose version is not the word's, and
-//! collects again next time. Edges are followed by lists, so a topic that comes or goes changes a list that is kept.
+//! version. The load that follows sees the new list for the same reason. Edges are followed by lists, so a topic that
+//! comes or goes changes a list that is kept.
+//!
+//! A publish that runs at the same time may go by either list, but a change has one moment for all ways to publish, that of
+//! the swap: whoever met the new list, by whatever way, is followed by nobody who goes by the old one. For the
+//! word was stored before the swap, so who comes after a load that saw the new list reads the word's new version. In
+//! between store and swap a publisher collects the old list once more; its version is not the word's, so it
+//! collects again next time. (Were the word stored last, a thread that publishes by the topic and by a publisher in turn
+//! could leave a gap: the first message misses a subscription that is going, and the second reaches it.)
 //!
 //! What is kept is memory. An ended mailbox is closed, and an inline handler is behind its gate
 //! ([`gate`](super::gate)): a walk over an old list finds it retired and loads the list anew, and an idle publisher is
@@ -30,19 +37,24 @@
 //! | the publisher meets a topic first | an account: the line, and where its count stood |
 //! | it meets it no more, or is dropped | the account's sum goes to the topic's own counts, the account goes |
 //! | somebody asks for the topic's figures | the topic's own counts and the sums of all accounts |
+//! | an inline subscription ends | the line has the publisher's [seat](super::gate), too |
 //!
 //! So nothing is lost, and nothing is counted twice. What a forward brought to a topic is the count since its account was
 //! opened: one store per publish counts for all topics.
 
-use super::batch::Batch;
+use super::batch::{Batch, only};
+use super::calls::call_straight;
 use super::collect::{Reached, collect_owned};
+use super::gate::{Gate, Seat};
+use super::hot::Hot;
 use super::walk::Walk;
 use super::{BatchReport, Report, Sums, Topic, TopicCore};
 use crate::message::{Message, MessageType};
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Arc, CachePadded, Mutex};
+use crate::sync::{Arc, CachePadded, LazyBox, Mutex};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::mem::ManuallyDrop;
 
 /// What one publisher counted. One thread at a time writes, anybody reads.
 #[derive(Default)]
@@ -53,6 +65,8 @@ pub(super) struct Counts {
     unwanted: AtomicU64,
     /// Walks that nobody took anything of.
     unrouted: AtomicU64,
+    /// Where its walk is.
+    pub(super) seat: Seat,
 }
 
 impl Counts {
@@ -78,8 +92,8 @@ fn add(count: &AtomicU64, more: u64) -> u64 {
     before
 }
 
-/// The publishers that reach one topic, by their numbers.
-pub(super) struct Ledger(Mutex<BTreeMap<u64, Account>>);
+/// The publishers that reach one topic, by their numbers. Takes no memory until there is one.
+pub(super) struct Ledger(LazyBox<Mutex<BTreeMap<u64, Account>>>);
 
 struct Account {
     counts: Arc<CachePadded<Counts>>,
@@ -89,7 +103,7 @@ struct Account {
 
 impl Account {
     fn sums(&self) -> Sums {
-        let Counts { walked, unwanted, unrouted } = &**self.counts;
+        let Counts { walked, unwanted, unrouted, .. } = &**self.counts;
         let [walked, unwanted, unrouted] = [walked, unwanted, unrouted].map(|n| n.load(Ordering::Relaxed));
         match self.since {
             Some(since) => Sums { arrived: walked - since, ..Sums::default() },
@@ -100,17 +114,24 @@ impl Account {
 
 impl Ledger {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(BTreeMap::new()))
+        Self(LazyBox::new())
+    }
+
+    /// Whether some publisher's walk is inside `gate`.
+    pub(super) fn has_inside(&self, gate: &Gate) -> bool {
+        let is_inside = |account: &Account| account.counts.seat.is_in(gate);
+        self.0.get().is_some_and(|accounts| accounts.lock().values().any(is_inside))
     }
 }
 
 impl TopicCore {
     fn open_account(&self, publisher: u64, account: Account) {
-        self.ledger.0.lock().insert(publisher, account);
+        self.ledger.0.get_or_make(|| Mutex::new(BTreeMap::new())).lock().insert(publisher, account);
     }
 
     fn close_account(&self, publisher: u64) {
-        let mut ledger = self.ledger.0.lock();
+        let Some(accounts) = self.ledger.0.get() else { return };
+        let mut ledger = accounts.lock();
         let Some(account) = ledger.remove(&publisher) else { return };
         let sums = account.sums();
         self.published.fetch_add(sums.published, Ordering::Relaxed);
@@ -120,13 +141,14 @@ impl TopicCore {
 
     /// What was counted here, and by publishers for here.
     pub(super) fn sums(&self) -> Sums {
-        let ledger = self.ledger.0.lock();
+        // None: no publisher has ever counted for here, and what is in the topic's own counts is all of it.
+        let ledger = self.ledger.0.get().map(Mutex::lock);
         let mut sums = Sums {
-            published: self.published.load(Ordering::Relaxed),
+            published: self.published.load(Ordering::Relaxed) + self.hot.get().map_or(0, Hot::published),
             arrived: self.arrived.load(Ordering::Relaxed),
             unrouted: self.unrouted.load(Ordering::Relaxed),
         };
-        for account in ledger.values() {
+        for account in ledger.iter().flat_map(|ledger| ledger.values()) {
             let Sums { published, arrived, unrouted } = account.sums();
             sums.published += published;
             sums.arrived += arrived;
@@ -196,7 +218,8 @@ impl Drop for View {
 /// no other publisher writes to; figures include what it has counted at any time.
 ///
 /// After a cancel, an unsubscribe or a filter change has returned, no publish that begins later uses what was kept, also
-/// if it begins on another thread that has learned of the return by any means.
+/// if it begins on another thread that has learned of the return by any means. A subscription comes and goes at one moment
+/// for all ways to publish: a thread that uses several in turn leaves no gap in what it hears.
 ///
 /// Each thread makes its own, by [`Topic::publisher`]; it can be sent to another thread. In between publishes it keeps
 /// memory of subscriptions that have ended since (never their handlers, which are dropped at their end), and the topics
@@ -237,21 +260,56 @@ impl Publisher {
 
     /// Delivers `message` to every subscription on every topic reachable from here, once each. As [`Topic::publish`],
     /// for less.
-    #[inline]
     pub fn publish(&mut self, message: Message) -> Report {
         let walk = Walk::from(&self.topic.0);
-        if let Some(refusal) = walk.refusal(&message) {
-            return walk.refuse(refusal);
+        match walk.refusal(&message) {
+            Some(refusal) => walk.refuse(refusal),
+            // Its reference is the walk's.
+            None => self.publish_admitted(&ManuallyDrop::new(message), 1),
         }
+    }
+
+    /// Delivers a message that the caller keeps. As [`Topic::republish`], for less.
+    ///
+    /// ```
+    /// # let bus = stasis_bus::Bus::builder().manual().build()?;
+    /// # let (tick, topic) = (bus.message_type::<u64>("tick")?, bus.topic("ticks")?);
+    /// let _count = topic.subscription("count").inline(|_| {})?;
+    /// let (mut publisher, again) = (topic.publisher(), tick.message(1));
+    /// let calls: u32 = (0..10).map(|_| publisher.republish(&again).accepted).sum();
+    /// assert_eq!(calls, 10);
+    /// # Ok::<(), stasis_bus::Error>(())
+    /// ```
+    pub fn republish(&mut self, message: &Message) -> Report {
+        let walk = Walk::from(&self.topic.0);
+        match walk.refusal(message) {
+            Some(refusal) => walk.refuse(refusal),
+            None => self.publish_admitted(message, 0),
+        }
+    }
+
+    /// `ours` as in [`Walk::deliver`]: one from [`publish`](Self::publish), none from [`republish`](Self::republish).
+    #[inline(always)]
+    fn publish_admitted(&mut self, message: &Message, ours: usize) -> Report {
         self.view.refresh(&self.topic.0);
         let number = self.view.counts.walked(1);
-        let walk = walk.counted_by(&self.view.counts);
+        if !self.topic.0.times(number)
+            && let Some(accepted) = call_straight(&self.view.reached, &self.view.counts.seat, message)
+        {
+            // SAFETY: as the caller says, and none was handed out.
+            unsafe { Message::release(ManuallyDrop::new(std::ptr::read(message)), ours) };
+            return Report { accepted, ..Report::default() };
+        }
+        let walk = Walk::from(&self.topic.0).counted_by(&self.view.counts);
         walk.numbered(number);
-        walk.deliver(&self.view.reached, message)
+        walk.deliver(&self.view.reached, message, ours)
     }
 
     /// Delivers `messages`, in their order. As [`Topic::publish_batch`], for less.
-    pub fn publish_batch(&mut self, messages: Vec<Message>) -> BatchReport {
+    pub fn publish_batch(&mut self, mut messages: Vec<Message>) -> BatchReport {
+        if let Some(only) = only(&mut messages) {
+            return BatchReport::of_one(&self.publish(only));
+        }
         self.view.refresh(&self.topic.0);
         let walk = Walk::from(&self.topic.0).counted_by(&self.view.counts);
         let batch = Batch::new(&walk, messages);

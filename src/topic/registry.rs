@@ -2,9 +2,8 @@
 //! more than a few microseconds.
 
 use super::{Topic, TopicCore};
-use crate::sync::{Arc, Mutex, Weak};
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use crate::sync::{Arc, HashMap, Mutex, RandomState, Weak};
+use std::hash::BuildHasher;
 
 const SHARDS: usize = 64;
 
@@ -17,7 +16,7 @@ pub(super) struct Registry {
 
 impl Registry {
     pub(super) fn new() -> Self {
-        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new())).collect();
+        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect();
         Self { shards, hasher: RandomState::new() }
     }
 

@@ -90,6 +90,21 @@ impl BatchReport {
         self.refusal == Some(Refusal::Closed)
     }
 
+    /// Of a batch of one message.
+    pub(super) fn of_one(report: &Report) -> Self {
+        let mut batch = Self::default();
+        match report.refusal {
+            None => {
+                (batch.messages, batch.unreached) = (1, u64::from(!report.reached()));
+                batch.add(report);
+            }
+            Some(Refusal::Declined) => batch.declined = 1,
+            Some(Refusal::ForeignType) => batch.foreign = 1,
+            whole => batch.refusal = whole,
+        }
+        batch
+    }
+
     /// What became of one message counts here too.
     pub(super) fn add(&mut self, one: &Report) {
         self.accepted += u64::from(one.accepted);

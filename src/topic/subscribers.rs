@@ -4,11 +4,11 @@ use super::TopicCore;
 use super::catch_up::{CatchUp, Place};
 use super::gate::Gate;
 use super::tap::Tap;
-use crate::mailbox::{Filter, Glance, Inline, Mailbox};
+use crate::mailbox::{Arrival, Entrance, Filter, Glance, Inline, Mailbox};
 use crate::message::Message;
 use crate::message::kind::Kind;
-use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, mutated};
 
 /// A mailbox and what it wants.
 #[derive(Clone)]
@@ -43,10 +43,23 @@ pub(crate) struct InlineRoute {
     filter: Filter,
     /// It has a filter or had one: from then on its calls are counted, as they differ from what reaches the topic.
     pub(crate) counted: bool,
+    /// The handler's.
+    entrance: Entrance,
     pub(crate) inline: Arc<Inline>,
 }
 
 impl InlineRoute {
+    /// Calls the handler.
+    ///
+    /// # Safety
+    ///
+    /// The caller is inside the gate of a list that has the route.
+    #[inline]
+    pub(super) unsafe fn call(&self, arrival: &Arrival<'_>) {
+        // SAFETY: as the caller says.
+        unsafe { self.entrance.call(arrival) };
+    }
+
     /// Whether the filter takes it. `kind` is the number of its type.
     #[inline]
     pub(super) fn takes(&self, kind: u32, message: &Message) -> bool {
@@ -79,29 +92,43 @@ pub(crate) struct Subscribers {
     waiting: usize,
     /// No route has a filter.
     open: bool,
+    /// And there is nothing but routes.
+    straight: bool,
     /// What some route takes.
     glance: Glance,
     inline: Vec<InlineRoute>,
+    /// Every inline handler takes everything, and no call is counted.
+    inline_open: bool,
+    /// And there is nothing but them.
+    called_straight: bool,
+    /// What some inline handler takes.
+    inline_glance: Glance,
     edges: Vec<Edge>,
     pub(super) taps: Vec<Arc<Tap>>,
     /// Who is catching up just now, with its marks. Nearly always nobody.
     pub(super) catching: Vec<(u64, Arc<CatchUp>)>,
-    gate: Arc<Gate>,
+    /// Made with the first inline subscription.
+    gate: Option<Arc<Gate>>,
 }
 
 impl Subscribers {
+    /// Nobody. One such list does for all topics of a bus that nobody has subscribed to yet.
     pub(super) fn empty() -> Self {
         Self {
             version: 0,
             routes: Vec::new(),
             waiting: 0,
             open: true,
+            straight: false,
             glance: Glance::NOTHING,
             inline: Vec::new(),
+            inline_open: true,
+            called_straight: false,
+            inline_glance: Glance::NOTHING,
             edges: Vec::new(),
             taps: Vec::new(),
             catching: Vec::new(),
-            gate: Gate::new(),
+            gate: None,
         }
     }
 
@@ -140,6 +167,17 @@ impl Subscribers {
         self.open
     }
 
+    /// Whether a message meets nothing here but mailboxes that take everything.
+    #[inline]
+    pub(super) fn is_straight(&self) -> bool {
+        self.straight
+    }
+
+    /// The same, and nothing goes on from here to elsewhere.
+    pub(super) fn goes_straight(&self) -> bool {
+        self.straight && self.edges.is_empty()
+    }
+
     /// Whether no route takes messages of `kind`, as far as a glance tells.
     #[inline]
     pub(super) fn has_no_route_for(&self, kind: &Kind) -> bool {
@@ -148,6 +186,30 @@ impl Subscribers {
 
     pub(crate) fn inline(&self) -> &[InlineRoute] {
         &self.inline
+    }
+
+    /// Whether every inline handler takes everything, and no call is counted.
+    #[inline]
+    pub(super) fn is_inline_open(&self) -> bool {
+        self.inline_open
+    }
+
+    /// Whether a message meets nothing here but inline handlers that take everything.
+    #[inline]
+    pub(super) fn is_called_straight(&self) -> bool {
+        self.called_straight
+    }
+
+    /// Whether no inline handler takes messages of the type of that number, as far as a glance tells.
+    #[inline]
+    pub(super) fn has_no_inline_for(&self, kind: u32) -> bool {
+        self.inline_glance.takes(kind) == Some(false)
+    }
+
+    /// Whether inline handlers are all that a message meets here.
+    #[inline]
+    pub(super) fn is_inline_only(&self) -> bool {
+        self.routes.is_empty() && self.taps.is_empty()
     }
 
     pub(crate) fn edges(&self) -> &[Edge] {
@@ -159,8 +221,10 @@ impl Subscribers {
         &self.taps
     }
 
-    pub(super) fn gate(&self) -> &Arc<Gate> {
-        &self.gate
+    /// What a walk that calls the inline handlers goes through.
+    #[inline]
+    pub(super) fn gate(&self) -> Option<&Arc<Gate>> {
+        self.gate.as_ref()
     }
 
     /// The pools that it is a member of.
@@ -208,7 +272,9 @@ impl Subscribers {
             }
             (None, None) => return false,
         };
-        (*glance, *place) = (filter.glance(), filter.clone());
+        if !mutated!("list.filter") {
+            (*glance, *place) = (filter.glance(), filter.clone());
+        }
         true
     }
 
@@ -217,33 +283,70 @@ impl Subscribers {
         self.waiting = self.routes.partition_point(|route| route.mailbox.overflow().rank() == 0);
         self.open = self.routes.iter().all(|route| route.filter.is_all());
         self.glance = self.routes.iter().fold(Glance::NOTHING, |sum, route| sum.or(route.glance));
+        self.inline_open = self.inline.iter().all(|route| route.filter.is_all() && !route.counted);
+        self.inline_glance = self.inline.iter().fold(Glance::NOTHING, |sum, route| sum.or(route.glance));
     }
+}
+
+/// A list that was replaced.
+struct Old {
+    list: Arc<Subscribers>,
+    /// Threads may be reading it where they stand.
+    is_shown: bool,
 }
 
 impl TopicCore {
     /// Replaces the list by an edited copy. The old one goes after the lock.
     pub(super) fn edit<R>(&self, change: impl FnOnce(&mut Subscribers) -> R) -> R {
+        let early = mutated!("list.lock").then(|| Subscribers::clone(&self.subscribers.load()));
         let locked = self.writer.lock();
-        let mut list = Subscribers::clone(&self.subscribers.load());
+        let mut list = early.unwrap_or_else(|| Subscribers::clone(&self.subscribers.load()));
         let result = change(&mut list);
         let old = self.show(list);
         drop(locked);
-        drop(old);
+        self.let_go(old);
         result
     }
 
     /// Puts an edited copy in the place of the list. The caller has the writer lock, and drops the old list after it.
-    fn show(&self, mut list: Subscribers) -> Arc<Subscribers> {
+    fn show(&self, mut list: Subscribers) -> Old {
         list.version += 1;
-        let version = list.version;
-        let old = self.subscribers.swap(Arc::new(list));
-        // Relaxed: see `topic::publisher`, which is why a list has a number.
+        list.straight =
+            list.open && !list.routes.is_empty() && list.inline.is_empty() && list.taps.is_empty();
+        list.called_straight = list.inline_open && !list.inline.is_empty() && list.is_inline_only();
+        let (version, list) = (list.version, Arc::new(list));
+        let late = mutated!("list.late");
+        if !late {
+            self.tell_version(version);
+        }
+        let is_shown = self.hide(&list);
+        let old = self.subscribers.swap(list.clone());
+        if late {
+            self.tell_version(version);
+        }
+        if is_shown {
+            self.show_again(&list);
+        }
+        Old { list: old, is_shown }
+    }
+
+    /// A list that was replaced goes, behind the lock: with the last who reads it.
+    fn let_go(&self, old: Old) {
+        match old.is_shown {
+            true => self.exchange.stands.retire(old.list),
+            false => drop(old.list),
+        }
+    }
+
+    /// Whoever keeps a list of an earlier version collects anew. Comes before the list itself is shown: see
+    /// `topic::publisher`, also for why Relaxed is enough.
+    fn tell_version(&self, version: u64) {
         self.version.store(version, Ordering::Relaxed);
-        old
     }
 
     pub(crate) fn add_route(&self, route: Route) {
         self.edit(|list| {
+            list.routes.reserve_exact(1);
             list.routes.push(route);
             list.sort_out();
         });
@@ -257,10 +360,18 @@ impl TopicCore {
         });
     }
 
+    /// Shows an inline subscription that nobody else has yet.
     pub(crate) fn add_inline(&self, filter: Filter, inline: Arc<Inline>) {
         let counted = !filter.is_all();
         let glance = filter.glance();
-        self.edit(|list| list.inline.push(InlineRoute { glance, filter, counted, inline }));
+        // SAFETY: nobody else has it yet, so nobody ends it.
+        let Some(entrance) = (unsafe { inline.entrance() }) else { return };
+        self.edit(|list| {
+            list.gate.get_or_insert_with(Gate::new);
+            list.inline.reserve_exact(1);
+            list.inline.push(InlineRoute { glance, filter, counted, entrance, inline });
+            list.sort_out();
+        });
     }
 
     /// Gives a subscription another filter: every walk that loads the list after this has returned finds it. Returns
@@ -279,19 +390,32 @@ impl TopicCore {
         })
     }
 
-    /// Takes `inline` off the list and parks its final at the gate. `Some`: nobody is inside, and the caller drains.
-    pub(crate) fn remove_inline(&self, inline: &Arc<Inline>) -> Option<Arc<Gate>> {
+    /// Takes `inline` off the list, says that it is `off`, and parks its final at the gate. `Some`: nobody is inside, and
+    /// the caller drains.
+    pub(crate) fn remove_inline(&self, inline: &Arc<Inline>, off: impl FnOnce()) -> Option<Arc<Gate>> {
         let locked = self.writer.lock();
         let mut list = Subscribers::clone(&self.subscribers.load());
         list.inline.retain(|other| !Arc::ptr_eq(&other.inline, inline));
-        let gate = list.gate.clone();
+        list.sort_out();
+        let gate = list.gate.get_or_insert_with(Gate::new).clone();
         // SAFETY: under the writer lock, and the current list's gate is never retired.
-        list.gate = unsafe { gate.succeed(vec![inline.clone()]) };
+        list.gate = Some(unsafe { gate.succeed(vec![inline.clone()]) });
+        if mutated!("gate.early") {
+            gate.retire();
+        }
         let old = self.show(list);
-        let empty = gate.retire();
+        gate.retire();
         drop(locked);
-        drop(old);
-        empty.then_some(gate)
+        off();
+        let is_left = gate.seal(&self.ledger);
+        // Behind the seal: what goes with it may be foreign, and finals wait for the seal.
+        self.let_go(old);
+        is_left.then_some(gate)
+    }
+
+    /// Delivers what is parked at `gate`.
+    pub(crate) fn drain(&self, gate: Arc<Gate>) {
+        gate.drain(&self.ledger);
     }
 
     pub(super) fn add_edge(&self, target: &Arc<TopicCore>) {

@@ -11,7 +11,6 @@
 use super::TopicCore;
 use super::collect::Reached;
 use super::errands::Errands;
-use super::member::Member;
 use super::walk::Walk;
 use crate::dispatch::frames;
 use crate::dispatch::job::hold_itself;
@@ -91,7 +90,7 @@ impl Tap {
             let exchange = self.output.exchange.clone();
             let (id, name, fence) = (self.id, self.name.clone(), exchange.fence.clone());
             let profile = Profile { id, name, bus: exchange.id, fence };
-            let ending = Ending { forget: Box::new(|| {}), ..Member::ending(&self.output, &profile) };
+            let ending = Ending { host: self.output.clone(), on_end: None };
             let mailbox = Arc::new(Mailbox::new(profile, limits(), Consumer::Serial, exchange.clock.clone()));
             let tap = Arc::downgrade(self);
             let keep: EachHandler = Box::new(move |arrival: &Arrival<'_>| {

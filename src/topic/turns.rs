@@ -12,27 +12,58 @@ local! {
     static SPARE_TURNS: Cell<Vec<*const Mailbox>> = Cell::new(Vec::new());
 }
 
-/// Turns this walk took and has not passed on yet, and water marks it passed.
+/// Turns of pool mailboxes, which are in the run queue already; somebody must be told.
 #[derive(Default)]
-pub(super) struct Turns {
-    /// Pool mailboxes are in the run queue already; somebody must be told.
-    pool: bool,
-    /// Others, in the order met. Their mailboxes are held by the lists collected, and by themselves.
-    others: Vec<*const Mailbox>,
-    /// Mailboxes whose high mark was passed, held by the lists collected.
-    congested: Vec<*const Mailbox>,
+pub(super) struct Queued {
+    any: bool,
     /// The coarse clock, read once, by the first turn taken.
     now: Option<u64>,
 }
 
+impl Queued {
+    /// Passes on the turn of a pool's mailbox.
+    #[inline]
+    pub(super) fn take(&mut self, mailbox: &Mailbox) {
+        self.note_woken(mailbox);
+        self.any |= mailbox.pass_turn();
+    }
+
+    #[inline]
+    fn note_woken(&mut self, mailbox: &Mailbox) {
+        mailbox.woken(*self.now.get_or_insert_with(|| mailbox.coarse_now()));
+    }
+
+    /// Sees to it that somebody comes for them.
+    #[inline]
+    pub(super) fn flush(&mut self, exchange: &Exchange) {
+        if std::mem::take(&mut self.any) {
+            exchange.pool.flush();
+        }
+    }
+}
+
+/// Turns this walk took and has not passed on yet, and water marks it passed.
+#[derive(Default)]
+pub(super) struct Turns {
+    queued: Queued,
+    /// Others, in the order met. Their mailboxes are held by the lists collected, and by themselves.
+    others: Vec<*const Mailbox>,
+    /// Mailboxes whose high mark was passed, held by the lists collected.
+    congested: Vec<*const Mailbox>,
+}
+
 impl Turns {
+    /// With turns that the walk took before.
+    pub(super) fn after(queued: Queued) -> Self {
+        let mut turns = Self::default();
+        turns.queued = queued;
+        turns
+    }
+
     #[inline]
     pub(super) fn take(&mut self, mailbox: &Arc<Mailbox>) {
         match mailbox.consumer() {
-            Consumer::Pool(_) => {
-                self.note_woken(mailbox);
-                self.pool |= mailbox.pass_turn();
-            }
+            Consumer::Pool(_) => self.queued.take(mailbox),
             _ => self.keep(mailbox),
         }
     }
@@ -43,16 +74,11 @@ impl Turns {
         self.congested.push(Arc::as_ptr(mailbox));
     }
 
-    #[inline]
-    fn note_woken(&mut self, mailbox: &Mailbox) {
-        mailbox.woken(*self.now.get_or_insert_with(|| mailbox.coarse_now()));
-    }
-
     fn keep(&mut self, mailbox: &Arc<Mailbox>) {
         match mailbox.consumer() {
             // Run by this very thread: no clock read for what is over in a moment.
             Consumer::Serial => frames::hold(mailbox.profile().id),
-            _ => self.note_woken(mailbox),
+            _ => self.queued.note_woken(mailbox),
         }
         if self.others.capacity() == 0 {
             self.others = SPARE_TURNS.try_with(Cell::take).unwrap_or_default();
@@ -63,9 +89,7 @@ impl Turns {
     /// Wakes whoever can be woken, then tells of congestion; Serial mailboxes stay.
     #[inline]
     pub(super) fn flush(&mut self, exchange: &Exchange) {
-        if std::mem::take(&mut self.pool) {
-            exchange.pool.flush();
-        }
+        self.queued.flush(exchange);
         if !self.others.is_empty() {
             self.wake();
         }

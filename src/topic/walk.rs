@@ -15,14 +15,16 @@
 //! handler delays no mailbox. References are added for all takers in one addition before the first is handed out;
 //! what nobody took is given back in one subtraction.
 
+use super::calls::Caller;
 use super::collect::{Reached, collect, give_scratch, take_scratch};
 use super::errands::Errands;
 use super::following::Around;
+use super::gate::Seat;
 use super::publisher::Counts;
 use super::subscribers::Route;
 use super::{Refusal, Report, TopicCore};
 use crate::dispatch::frames;
-use crate::mailbox::{Entry, Mailbox, Offer, Patience, Receipt};
+use crate::mailbox::{Entry, Mailbox, Offer, Patience};
 use crate::message::kind::Kind;
 use crate::message::{Event, Message};
 use crate::sync::Arc;
@@ -37,18 +39,18 @@ pub(crate) struct Walk<'a> {
     /// A subscription that has the message already.
     except: Option<u64>,
     /// The bus's own message: it is let through while the bus ends, and it never waits.
-    control: bool,
+    pub(super) control: bool,
     /// The message travels in envelopes.
-    pub(super) around: Option<Around>,
+    pub(super) around: Option<&'a Around>,
     /// Where a `Publisher` counts.
     counts: Option<&'a Counts>,
-    /// This one is timed, with the inline handlers it calls.
-    pub(super) timed: Cell<bool>,
+    /// This one is timed, with inline handlers it calls: its number.
+    pub(super) timed: Cell<Option<u64>>,
 }
 
 impl<'a> Walk<'a> {
     pub(crate) fn from(topic: &'a Arc<TopicCore>) -> Self {
-        Self { topic, except: None, control: false, around: None, counts: None, timed: Cell::new(false) }
+        Self { topic, except: None, control: false, around: None, counts: None, timed: Cell::new(None) }
     }
 
     /// For the bus's own messages.
@@ -58,9 +60,9 @@ impl<'a> Walk<'a> {
         self
     }
 
-    /// `subscription` gets it in an envelope, whose end `receipt` tells of.
-    pub(crate) fn awaited(mut self, subscription: u64, receipt: Receipt) -> Self {
-        self.around = Some(Around { awaited: Some((subscription, receipt)), trail: None });
+    /// In envelopes.
+    pub(crate) fn with_around(mut self, around: &'a Around) -> Self {
+        self.around = Some(around);
         self
     }
 
@@ -73,24 +75,68 @@ impl<'a> Walk<'a> {
     /// The message handed out next is the one of that number: some are timed.
     #[inline]
     pub(super) fn numbered(&self, number: u64) {
-        self.timed.set(!self.control && self.topic.times(number));
+        self.timed.set((!self.control && self.topic.times(number)).then_some(number));
     }
 
     #[inline]
     pub(crate) fn publish(self, message: Message) -> Report {
+        match self.refusal(&message) {
+            Some(refusal) => self.refuse(refusal),
+            // Its reference is the walk's.
+            None => self.publish_admitted(&ManuallyDrop::new(message), 1),
+        }
+    }
+
+    /// The same for a message whose reference stays the caller's.
+    #[inline]
+    pub(crate) fn republish(self, message: &Message) -> Report {
+        match self.refusal(message) {
+            Some(refusal) => self.refuse(refusal),
+            None => self.publish_admitted(message, 0),
+        }
+    }
+
+    /// Makes a message of `kind` if anybody on the lists collected wants one, and hands it to those.
+    pub(crate) fn publish_with(self, kind: &Kind, make: impl FnOnce() -> Message) -> Report {
+        let first = Reached::load(self.topic);
+        if first.list.edges().is_empty() {
+            return self.publish_wanted(std::slice::from_ref(&first), kind, make);
+        }
+        let mut reached = take_scratch();
+        collect(first, &mut reached, 0);
+        let report = self.publish_wanted(&reached, kind, make);
+        give_scratch(reached);
+        report
+    }
+
+    fn publish_wanted(&self, reached: &[Reached], kind: &Kind, make: impl FnOnce() -> Message) -> Report {
+        if !reached.iter().any(|reached| reached.list.wants(kind)) {
+            return self.unwanted();
+        }
+        let message = make();
         if let Some(refusal) = self.refusal(&message) {
             return self.refuse(refusal);
         }
-        let count = if self.control { &self.topic.own } else { &self.topic.published };
-        let number = count.fetch_add(1, Ordering::Relaxed);
-        self.numbered(number);
+        self.numbered(self.topic.published.fetch_add(1, Ordering::Relaxed));
+        reached[1..].iter().for_each(|reached| reached.topic().has_arrived(1));
+        self.deliver(reached, &ManuallyDrop::new(message), 1)
+    }
+
+    /// Collects and delivers what was not refused. `ours` as in [`deliver`](Self::deliver): one from
+    /// [`publish`](Self::publish), none from [`republish`](Self::republish).
+    #[inline]
+    fn publish_admitted(self, message: &Message, ours: usize) -> Report {
+        self.numbered(self.topic.count_published(self.control));
+        if let Some(list) = self.stand() {
+            return self.hand_out_straight(&list, message, ours);
+        }
         let first = Reached::load(self.topic);
         if first.list.edges().is_empty() {
-            return self.deliver(std::slice::from_ref(&first), message);
+            return self.deliver(std::slice::from_ref(&first), message, ours);
         }
         let mut reached = take_scratch();
         collect(first, &mut reached, 1);
-        let report = self.deliver(&reached, message);
+        let report = self.deliver(&reached, message, ours);
         give_scratch(reached);
         report
     }
@@ -160,21 +206,54 @@ impl<'a> Walk<'a> {
     }
 
     /// Hands `message` to everybody on the lists collected.
+    ///
+    /// `ours` references to it are the walk's, to hand out or to give back. The caller guarantees that: 1 if it was given
+    /// the message and has it in a `ManuallyDrop`; 0 if it was lent it, by somebody who keeps it until this returns.
     #[inline]
-    pub(super) fn deliver(&self, reached: &[Reached], message: Message) -> Report {
-        match self.timed.get() {
-            false => self.hand_out(reached, message),
-            true => self.deliver_timed(reached, message),
+    pub(super) fn deliver(&self, reached: &[Reached], message: &Message, ours: usize) -> Report {
+        if self.timed.get().is_some() {
+            return self.deliver_timed(reached, message, ours);
+        }
+        if let Some(list) = self.goes_straight(reached) {
+            self.hand_out_straight(list, message, ours)
+        } else if !self.control && reached.iter().all(|reached| reached.list.is_inline_only()) {
+            self.call_only(reached, message, ours)
+        } else {
+            self.hand_out(reached, message, ours)
         }
     }
 
-    /// The same walk, with its message in envelopes.
-    pub(super) fn with_around(&self, around: Around) -> Walk<'_> {
-        Walk { around: Some(around), timed: Cell::new(true), ..*self }
+    /// There are inline handlers at most: no references to count, nothing to be done afterwards. `ours` is
+    /// [`deliver`](Self::deliver)'s.
+    #[inline]
+    fn call_only(&self, reached: &[Reached], message: &Message, ours: usize) -> Report {
+        let mut caller = Caller::new(self, message);
+        for reached in reached {
+            caller.call(reached);
+        }
+        let report = caller.report();
+        if !report.reached() {
+            self.reached_nobody(message);
+        }
+        // SAFETY: as the caller says, and none was handed out.
+        unsafe { Message::release(ManuallyDrop::new(std::ptr::read(message)), ours) };
+        report
     }
 
-    pub(super) fn hand_out(&self, reached: &[Reached], message: Message) -> Report {
-        let mut delivery = Fanout::new(self, message);
+    #[cold]
+    fn reached_nobody(&self, message: &Message) {
+        self.count_unrouted(1);
+        message.kind().count(Event::Unused);
+    }
+
+    /// The same walk, with its message in envelopes.
+    pub(super) fn also_around<'b>(&'b self, around: &'b Around) -> Walk<'b> {
+        Walk { around: Some(around), timed: self.timed.clone(), ..*self }
+    }
+
+    /// To mailboxes and all others, in the order of the header. `ours` is [`deliver`](Self::deliver)'s.
+    pub(super) fn hand_out(&self, reached: &[Reached], message: &Message, ours: usize) -> Report {
+        let mut delivery = Fanout::new(self, message, ours);
         delivery.count(reached);
         if delivery.has_taps {
             delivery.tap(reached);
@@ -195,21 +274,18 @@ impl<'a> Walk<'a> {
             delivery.errands.settle(&self.topic.exchange);
         }
         if delivery.has_inline && self.may_nest() {
-            for reached in reached {
-                delivery.call_inline(reached);
-            }
+            delivery.call_inline(reached);
         }
         delivery.finish()
     }
 
     /// Calls the inline handlers, when every mailbox has the message. The references stay the caller's.
     pub(super) fn call_handlers(&self, reached: &[Reached], message: &Message) -> Report {
-        // SAFETY: another name for the caller's reference: the fan-out gives back none unless it finishes.
-        let mut delivery = Fanout::new(self, unsafe { std::ptr::read(message) });
+        let mut caller = Caller::new(self, message);
         for reached in reached {
-            delivery.call_inline(reached);
+            caller.call(reached);
         }
-        delivery.report
+        caller.report()
     }
 
     /// The bus's own messages get here however deep they are nested: into mailboxes, but no handler deeper.
@@ -219,6 +295,24 @@ impl<'a> Walk<'a> {
             self.topic.exchange.nested_too_deep.fetch_add(1, Ordering::Relaxed);
         }
         may
+    }
+
+    /// Where it sits inside gates, if it is a `Publisher`'s.
+    #[inline]
+    pub(super) fn seat(&self) -> Option<&Seat> {
+        self.counts.map(|counts| &counts.seat)
+    }
+
+    /// Whether somebody is left out.
+    #[inline]
+    pub(super) fn has_except(&self) -> bool {
+        self.except.is_some()
+    }
+
+    /// Nearly always nobody is, and then the one in question is not touched.
+    #[inline]
+    pub(super) fn is_except(&self, id: impl FnOnce() -> u64) -> bool {
+        self.except.is_some_and(|except| except == id())
     }
 
     /// Whether it hands out a message of the bus's own.
@@ -241,8 +335,8 @@ impl<'a> Walk<'a> {
 /// One message being handed out.
 pub(super) struct Fanout<'w> {
     pub(super) walk: &'w Walk<'w>,
-    /// Our references, as many as `unshared` says.
-    pub(super) message: ManuallyDrop<Message>,
+    pub(super) message: &'w Message,
+    /// References to it that are ours.
     pub(super) unshared: usize,
     /// No filters and no exceptions: the message need not be looked at again.
     plain: bool,
@@ -256,12 +350,13 @@ pub(super) struct Fanout<'w> {
 }
 
 impl<'w> Fanout<'w> {
+    /// `ours` references to `message` are the walk's, as the caller says who guarantees it: see [`Walk::deliver`].
     #[inline]
-    pub(super) fn new(walk: &'w Walk<'w>, message: Message) -> Self {
+    pub(super) fn new(walk: &'w Walk<'w>, message: &'w Message, ours: usize) -> Self {
         Self {
             walk,
-            message: ManuallyDrop::new(message),
-            unshared: 1,
+            message,
+            unshared: ours,
             plain: walk.except.is_none() && walk.around.is_none(),
             has_taps: false,
             has_takers: false,
@@ -291,10 +386,11 @@ impl<'w> Fanout<'w> {
             takers = self.count_takers(reached, takers);
         }
         self.has_takers = takers > 0;
-        // One reference is ours already. It stays ours if the message is looked at after the last one is handed out.
-        let wanted = takers + usize::from(self.has_inline || !self.plain);
-        if wanted > 1 {
-            self.message.add_references(wanted - 1);
+        // If one is ours already, it stays ours if the message is looked at after the last one is handed out.
+        let kept = self.unshared > 0 && (self.has_inline || !self.plain);
+        let wanted = takers + usize::from(kept);
+        if wanted > self.unshared {
+            self.message.add_references(wanted - self.unshared);
             self.unshared = wanted;
         }
     }
@@ -310,7 +406,7 @@ impl<'w> Fanout<'w> {
             for route in list.routes() {
                 match self.takes(route) {
                     true => takers += 1,
-                    false if self.is_except(|| route.mailbox.profile().id) => {}
+                    false if self.walk.is_except(|| route.mailbox.profile().id) => {}
                     false => others += 1,
                 }
             }
@@ -322,13 +418,7 @@ impl<'w> Fanout<'w> {
 
     #[inline]
     pub(super) fn takes(&self, route: &Route) -> bool {
-        self.plain || (route.takes(&self.message) && !self.is_except(|| route.mailbox.profile().id))
-    }
-
-    /// Nearly always nobody is, and then the one in question is not touched.
-    #[inline]
-    pub(super) fn is_except(&self, id: impl FnOnce() -> u64) -> bool {
-        self.walk.except.is_some_and(|except| except == id())
+        self.plain || (route.takes(self.message) && !self.walk.is_except(|| route.mailbox.profile().id))
     }
 
     #[inline]
@@ -358,8 +448,8 @@ impl<'w> Fanout<'w> {
 
     #[inline]
     fn word_for(&self, mailbox: &Mailbox) -> NonZeroUsize {
-        match &self.walk.around {
-            Some(around) => around.word_for(&self.message, mailbox),
+        match self.walk.around {
+            Some(around) => around.word_for(self.message, mailbox),
             None => self.message.share(),
         }
     }
@@ -379,19 +469,24 @@ impl<'w> Fanout<'w> {
 
     /// Caches hear it first. They are no takers: one that keeps it takes a reference of its own.
     pub(super) fn tap(&mut self, reached: &[Reached]) {
-        self.report.cached = self.walk.tap(reached, &self.message, &mut self.errands);
+        self.report.cached = self.walk.tap(reached, self.message, &mut self.errands);
+    }
+
+    pub(super) fn call_inline(&mut self, reached: &[Reached]) {
+        let called = self.walk.call_handlers(reached, self.message);
+        self.report.accepted += called.accepted;
+        self.report.filtered += called.filtered;
     }
 
     #[inline]
     pub(super) fn finish(&mut self) -> Report {
         if !self.report.reached() && !self.walk.control {
-            self.walk.count_unrouted(1);
-            self.message.kind().count(Event::Unused);
+            self.walk.reached_nobody(self.message);
         }
         self.errands.turns.run_serial();
         // Values go last, when every turn is passed on: their drops may do anything.
         // SAFETY: `unshared` counts the references that are still ours.
-        unsafe { Message::release(ManuallyDrop::new(std::ptr::read(&*self.message)), self.unshared) };
+        unsafe { Message::release(ManuallyDrop::new(std::ptr::read(self.message)), self.unshared) };
         if self.errands.is_owing() {
             self.errands.close(&self.walk.topic.exchange);
         }

@@ -19,14 +19,19 @@ use crate::sync::hint;
 use crate::sync::time::Tick;
 
 /// Nanoseconds. Well below what a wake-up would take.
-const LEAST: u64 = if cfg!(bus_loom) { 0 } else { 2_500 };
-const MOST: u64 = if cfg!(bus_loom) { 0 } else { 4 * LEAST };
+const LEAST: u64 = if cfg!(any(bus_loom, bus_shuttle)) { 0 } else { 2_500 };
+const MOST: u64 = if cfg!(any(bus_loom, bus_shuttle)) { 0 } else { 4 * LEAST };
 /// So many messages in each mailbox are waited for.
 const BATCH: u64 = PLENTY as u64;
 
 /// What a worker found in a row: with as many as there are ready jobs, it has been round.
 #[derive(Default)]
 pub(super) struct Round {
+    /// Whose the last run was, and how many in a row, with it, found one message at most.
+    last: u64,
+    single: u32,
+    /// It has waited awake with a turn, and nothing came.
+    pub(super) in_vain: bool,
     pub(super) busy: usize,
     pub(super) thin: usize,
     /// Messages, in the thin runs.
@@ -36,7 +41,24 @@ pub(super) struct Round {
 }
 
 impl Round {
+    /// A run of that one's begins.
+    pub(super) fn meet(&mut self, id: u64) {
+        if self.last != id {
+            (self.last, self.single, self.in_vain) = (id, 0, false);
+        }
+        self.single = self.single.saturating_add(1);
+    }
+
+    /// Whether this run and so many before it were of the same, and found one message at most.
+    pub(super) fn is_single(&self, runs: u32) -> bool {
+        self.single > runs
+    }
+
     pub(super) fn note(&mut self, soon: Soon) {
+        self.in_vain = false;
+        if !matches!(soon, Soon::Thin(..=1)) {
+            self.single = 0;
+        }
         self.busy = if soon == Soon::Busy { self.busy + 1 } else { 0 };
         match soon {
             Soon::Now => (self.thin, self.found) = (0, 0),
@@ -55,7 +77,8 @@ impl Round {
                 hint::spin_loop();
             }
         }
-        *self = Self { waited: Some((now, Tick::now())), ..Self::default() };
+        (self.busy, self.thin, self.found) = (0, 0, 0);
+        self.waited = Some((now, Tick::now()));
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Crew, Pool};
 use crate::dispatch::run_queue::Standby;
 use crate::dispatch::threads::ThreadKind;
 use crate::sync::atomic::{Ordering, fence};
-use crate::sync::{Arc, Parker};
+use crate::sync::{Arc, Parker, mutated};
 use std::time::Duration;
 
 impl Pool {
@@ -55,7 +55,7 @@ impl Pool {
                 continue;
             }
             let stuck = self.queue.taken() == before && !self.queue.is_empty();
-            if stuck && !self.is_stopping() {
+            if stuck && !self.is_stopping() && !mutated!("pool.stuck") {
                 if self.queue.has_sleepers() {
                     self.flush();
                 } else if let Some(seat) = self.grow() {
@@ -87,7 +87,9 @@ impl Pool {
         crew.grown += 1;
         (crew.has_standby, crew.standby) = (false, None);
         self.queue.set_standby(Standby::Absent);
-        self.start_standby(&mut crew);
+        if !mutated!("pool.successor") {
+            self.start_standby(&mut crew);
+        }
         Some(seat)
     }
 

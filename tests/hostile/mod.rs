@@ -1,0 +1,5 @@
+mod ends;
+mod inputs;
+mod payloads;
+mod reentrancy;
+mod times;
