@@ -3,7 +3,7 @@
 mod common;
 
 use common::Bench;
-use stasis_bus::{Bus, Cache, CachingTopic, MessageType};
+use stasis_bus::{Bus, Cache, CachingTopic, Message, MessageType};
 
 const ENTRIES: [usize; 3] = [1_000, 10_000, 1_000_000];
 /// Reads of one pin.
@@ -15,6 +15,8 @@ struct State {
 }
 
 struct Cached {
+    /// The messages themselves, at known places: what a look would cost if there were nothing to look for.
+    all: Vec<Message>,
     cache: Cache,
     kind: MessageType<State>,
     names: Vec<String>,
@@ -48,7 +50,8 @@ impl Cached {
         for (name, number) in names.iter().zip(0..) {
             topic.publish(kind.message(State { number, name: name.clone() }));
         }
-        Ok(Self { cache, kind, names, place: 0, _cached: cached, _bus: bus })
+        let all = names.iter().filter_map(|name| cache.get(&kind, name)).collect();
+        Ok(Self { all, cache, kind, names, place: 0, _cached: cached, _bus: bus })
     }
 
     fn next(&mut self) -> usize {
@@ -61,6 +64,22 @@ impl Cached {
         let at = self.next();
         let message = self.cache.get(&self.kind, &self.names[at]);
         message.as_ref().and_then(|message| self.kind.read(message)).map_or(0, |state| state.number)
+    }
+
+    fn read_pinned(&mut self) -> u64 {
+        let places: [usize; READS_PER_PIN] = std::array::from_fn(|_| self.next());
+        let pin = self.cache.pin();
+        places
+            .into_iter()
+            .filter_map(|at| pin.read(&self.kind, &self.names[at]))
+            .map(|state| state.number)
+            .sum()
+    }
+
+    fn read_bare(&mut self) -> u64 {
+        let places: [usize; READS_PER_PIN] = std::array::from_fn(|_| self.next());
+        let states = places.into_iter().filter_map(|at| self.kind.read(&self.all[at]));
+        states.map(|state| state.number).sum()
     }
 
     fn get_pinned(&mut self) -> u64 {
@@ -76,6 +95,8 @@ fn time_reads(bench: &mut Bench, mut cached: Cached) {
     let name = format!("{} entries, ids of {} bytes", cached.names.len(), cached.names[0].len());
     bench.time(&format!("get, {name}"), || cached.get());
     bench.time_each(&format!("get pinned, {name}"), READS_PER_PIN as u64, || cached.get_pinned());
+    bench.time_each(&format!("read pinned, {name}"), READS_PER_PIN as u64, || cached.read_pinned());
+    bench.time_each(&format!("in a Vec of messages, {name}"), READS_PER_PIN as u64, || cached.read_bare());
     let (cache, kind) = (cached.cache.clone(), cached.kind.clone());
     bench.time(&format!("get what is not there, {name}"), || cache.get(&kind, "nobody"));
     let watch = cache.watch(&kind, &cached.names[0]).expect("a name that is not empty");

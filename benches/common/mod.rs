@@ -31,14 +31,23 @@ pub(crate) struct Bench {
 /// Cargo says `--bench` where it wants a measurement; without it, as in `cargo test`, every row runs once.
 pub(crate) fn run(name: &str, rows: impl FnOnce(&mut Bench)) {
     let (flags, chosen): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|one| one.starts_with('-'));
-    let measured = flags.iter().any(|flag| flag == "--bench") && !flags.iter().any(|flag| flag == "--test");
-    let mut bench = Bench { chosen, only_check: !measured };
+    let mut bench = Bench { chosen, only_check: !asks_to_measure(&flags) };
     match bench.only_check {
         true => println!("{name}: every row once"),
         false => println!("{name:<64}{:>10}{:>10}{:>10}  ns", "min", "median", "max"),
     }
     rows(&mut bench);
     println!();
+}
+
+/// Whether cargo wants a measurement.
+pub(crate) fn measures() -> bool {
+    asks_to_measure(&std::env::args().collect::<Vec<_>>())
+}
+
+fn asks_to_measure(arguments: &[String]) -> bool {
+    let says = |word: &str| arguments.iter().any(|argument| argument == word);
+    says("--bench") && !says("--test")
 }
 
 impl Bench {

@@ -131,6 +131,22 @@ impl Sample {
         Self { figures: Vec::new(), got, wanted }
     }
 
+    /// Several as one: each figure the median of theirs, and everything handled in all of them.
+    pub fn median_of(all: Vec<Self>) -> Self {
+        let (mut got, mut wanted) = (Tally::default(), Tally::default());
+        for one in &all {
+            got.merge(one.got);
+            wanted.merge(one.wanted);
+        }
+        let names = all.first().map(|first| first.figures.clone()).unwrap_or_default();
+        let median = |(at, figure): (usize, Figure)| {
+            let mut values: Vec<f64> = all.iter().map(|one| one.figures[at].value).collect();
+            values.sort_by(f64::total_cmp);
+            Figure { value: values[values.len() / 2], ..figure }
+        };
+        Self { figures: names.into_iter().enumerate().map(median).collect(), got, wanted }
+    }
+
     /// One more figure.
     pub fn with(mut self, metric: impl Into<String>, unit: &'static str, value: f64) -> Self {
         self.figures.push(Figure { metric: metric.into(), unit: unit.to_owned(), value });

@@ -15,6 +15,9 @@ const REPEATS_MAX: usize = 3;
 /// A quick run begins no further repetition of a scenario that has taken so long: all of them together have 5 minutes.
 const QUICK_ENOUGH: Duration = Duration::from_secs(4);
 
+/// A quick run repeats a disturbed repetition once, if it took no longer.
+const QUICK_TO_REPEAT: Duration = Duration::from_millis(250);
+
 /// What one scenario brought.
 pub fn measure(scenario: &Scenario, options: &Options) -> Outcome<Cells> {
     let mut workers = start(scenario, options)?;
@@ -64,15 +67,25 @@ fn start(scenario: &Scenario, options: &Options) -> Outcome<Vec<Worker>> {
     allocators(scenario, options).map(|allocator| Worker::start(scenario, allocator)).collect()
 }
 
-/// One repetition that counts: in a full run, one that other work disturbed is repeated, a few times. A quick run has no
-/// time for that, and says how many were disturbed.
+/// One repetition that counts: one that other work disturbed is repeated, a few times in a full run. If it was the last one
+/// that may be, it counts all the same; it is said how many did.
 fn repeat(worker: &mut Worker, contestant: usize, options: &Options) -> Outcome<Answer> {
-    let repeats = if options.effort == Effort::Full { REPEATS_MAX } else { 0 };
-    for _ in 0..repeats {
+    let mut repeats = 0;
+    loop {
+        let begun = Instant::now();
         let answer = worker.repeat(contestant, options.effort)?;
-        if !answer.disturbed {
+        if !answer.disturbed || repeats >= repeats_max(options.effort, begun.elapsed()) {
             return Ok(answer);
         }
+        repeats += 1;
     }
-    worker.repeat(contestant, options.effort)
+}
+
+/// How often one that took so long may be repeated.
+fn repeats_max(effort: Effort, took: Duration) -> usize {
+    match effort {
+        Effort::Full => REPEATS_MAX,
+        Effort::Quick => usize::from(took <= QUICK_TO_REPEAT),
+        Effort::Check => 0,
+    }
 }

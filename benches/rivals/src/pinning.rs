@@ -82,9 +82,14 @@ pub fn spawn_on<R: Send + 'static>(
 
 /// The threads that run handlers stay on the consumers' processor.
 pub fn pin_handlers(builder: BusBuilder) -> BusBuilder {
-    builder.on_thread_start(|thread| {
+    pin_handlers_to(CONSUMER, builder)
+}
+
+/// The threads that run handlers stay on that one.
+pub fn pin_handlers_to(which: usize, builder: BusBuilder) -> BusBuilder {
+    builder.on_thread_start(move |thread| {
         if matches!(thread.kind, ThreadKind::Worker(_) | ThreadKind::Dedicated(_)) {
-            pin(CONSUMER);
+            pin(which);
         }
     })
 }

@@ -64,7 +64,7 @@ fn by_topic(width: usize, effort: Effort) -> Outcome<Sample> {
     let home = Home::new(width)?;
     let message = home.note.message(Note { number: NUMBER });
     time(width, effort, &home.sinks, || {
-        black_box(home.topic.publish(message.clone()));
+        black_box(home.topic.republish(&message).accepted);
     })
 }
 
@@ -72,7 +72,7 @@ fn by_publisher(width: usize, effort: Effort) -> Outcome<Sample> {
     let home = Home::new(width)?;
     let (message, mut publisher) = (home.note.message(Note { number: NUMBER }), home.topic.publisher());
     time(width, effort, &home.sinks, || {
-        black_box(publisher.publish(message.clone()));
+        black_box(publisher.republish(&message).accepted);
     })
 }
 

@@ -44,7 +44,7 @@ impl Map for BusCache {
 
     #[inline]
     fn look<R>(pin: &Pin<'_>, name: &str, read: impl Fn(&State) -> R) -> Option<R> {
-        pin.kind.read(pin.pin.get(pin.kind, name)?).map(read)
+        pin.pin.read(pin.kind, name).map(read)
     }
 
     #[inline]

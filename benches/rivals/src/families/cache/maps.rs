@@ -176,14 +176,21 @@ impl Map for SccIndex {
 
     #[inline]
     fn look<R>(pin: &&Self, name: &str, read: impl Fn(&State) -> R) -> Option<R> {
-        pin.map.peek_with(name, |_, state| read(state))
+        again(|| pin.map.peek_with(name, |_, state| read(state)))
     }
 
     #[inline]
     fn get<R>(&self, name: &str, read: impl Fn(&State) -> R) -> Option<R> {
-        let state = self.map.peek_with(name, |_, state| state.clone());
+        let state = again(|| self.map.peek_with(name, |_, state| state.clone()));
         state.map(|state| read(&state))
     }
+}
+
+/// An update of this index puts a new entry elsewhere in the bucket and takes the old one out: who reads just then may pass
+/// both (one read of a million here, more on a busy machine), and has to look again.
+#[inline]
+fn again<R>(mut look: impl FnMut() -> Option<R>) -> Option<R> {
+    (0..100).find_map(|_| look())
 }
 
 pub struct Moka {

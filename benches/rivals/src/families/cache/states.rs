@@ -1,10 +1,8 @@
 //! What is kept, and what it is found by.
 
 use crate::families::kit::Dice;
+use std::hint::black_box;
 use std::sync::Arc;
-
-/// The length of every name.
-const LENGTH: usize = 20;
 
 /// The state of one object: what every contestant keeps, each in its own kind of shared box.
 #[derive(Debug)]
@@ -22,6 +20,9 @@ pub struct Names {
     all: Arc<[Arc<str>]>,
     order: Vec<u32>,
     text: String,
+    /// Of every name. Nobody's compiler knows it, as nobody's knows how long the names of a user's objects are: it would
+    /// make comparisons and hashes for that length alone.
+    length: usize,
 }
 
 impl Names {
@@ -30,14 +31,14 @@ impl Names {
         let mut order: Vec<u32> = (0..count as u32).collect();
         Dice::new().shuffle(&mut order);
         let text = order.iter().map(|number| name(*number as usize)).collect();
-        Self { all, order, text }.into()
+        Self { all, order, text, length: black_box(name(0).len()) }.into()
     }
 
     /// The same objects, but only so many of them are looked for.
     pub fn few(&self, count: usize) -> Self {
         let count = count.min(self.order.len());
-        let text = self.text[..count * LENGTH].to_owned();
-        Self { all: self.all.clone(), order: self.order[..count].into(), text }
+        let text = self.text[..count * self.length].to_owned();
+        Self { all: self.all.clone(), order: self.order[..count].into(), text, length: self.length }
     }
 
     pub fn len(&self) -> usize {
@@ -52,7 +53,7 @@ impl Names {
     /// Which object is looked for in that place of the order, and its name.
     #[inline]
     pub fn at(&self, place: usize) -> (u64, &str) {
-        (u64::from(self.order[place]), &self.text[place * LENGTH..(place + 1) * LENGTH])
+        (u64::from(self.order[place]), &self.text[place * self.length..(place + 1) * self.length])
     }
 
     /// The next place, round and round.

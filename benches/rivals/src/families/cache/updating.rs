@@ -2,17 +2,22 @@
 //!
 //! The bus publishes on a cached topic; its subscribers get `CacheUpdate`s. The rivals are what one would write by hand: a
 //! map's insert, and the old and the new state sent through a channel to each subscriber.
+//!
+//! Who writes is pinned to one processor and who listens to the other, for everybody: left to themselves, both may be kept
+//! on one for as long as the process lives, where nothing travels, and a process would show the one speed or the other. What
+//! that is like is a scenario of its own.
 
 use super::maps::{Dash, Map, Papaya};
 use super::states::{Names, State};
 use super::{FAMILY, size};
 use crate::bench::{Contestant, Effort, Outcome, Sample, Scenario, Tally};
 use crate::families::kit::{BLOCK, SPIN, SPIN_NAME, Sink, each, total};
+use crate::pinning::{CONSUMER, PUBLISHER, on_this, pin_handlers_to, spawn_on};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use crossbeam_utils::Backoff;
 use stasis_bus::{Bus, Cache, CacheUpdate, MessageType, Subscription};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const ENTRIES: usize = 10_000;
@@ -20,20 +25,33 @@ const UPDATES: u64 = 300_000;
 const CAPACITY: usize = 1024;
 
 pub fn all() -> Vec<Scenario> {
-    [0, 1, 16].map(scenario).into()
+    let apart = [0, 1, 16].map(|subscribers| scenario(subscribers, CONSUMER));
+    apart.into_iter().chain([scenario(1, PUBLISHER)]).collect()
 }
 
-fn scenario(subscribers: usize) -> Scenario {
-    let about = format!("ns per update of 10000 objects until all {subscribers} subscribers have handled it");
-    let row = |rival, name: &str, wait, run: Run| {
-        Contestant::new(rival, name, wait, move |effort| run(&Plan::new(subscribers, effort)))
+/// `place`: the processor of those who listen.
+fn scenario(subscribers: usize, place: usize) -> Scenario {
+    let (suffix, where_) = match place {
+        PUBLISHER => ("-together", "all on one processor"),
+        _ => ("", "on another processor than the writer"),
     };
-    let contestants = vec![
+    let about = format!(
+        "ns per update of 10000 objects until all {subscribers} subscribers have handled it, {where_}"
+    );
+    let row = |rival, name: &str, wait, run: Run| {
+        Contestant::new(rival, name, wait, move |effort| {
+            on_this(PUBLISHER, || run(&Plan::new(subscribers, place, effort)))
+        })
+    };
+    let mut contestants = vec![
         row("stasis", "stasis pool", SPIN_NAME, by_bus),
         row("papaya", "papaya and crossbeam", "spins, yields", by_channels::<Papaya>),
         row("dashmap", "dashmap and crossbeam", "spins, yields", by_channels::<Dash>),
     ];
-    Scenario::timed(FAMILY, format!("cache-update-{subscribers}"), about, contestants)
+    if subscribers == 1 {
+        contestants.push(row("papaya", "papaya and crossbeam, parking", "recv", by_parked_channel));
+    }
+    Scenario::timed(FAMILY, format!("cache-update-{subscribers}{suffix}"), about, contestants)
 }
 
 type Run = fn(&Plan) -> Outcome<Sample>;
@@ -43,12 +61,24 @@ struct Plan {
     names: Arc<Names>,
     updates: u64,
     sinks: Vec<Arc<Sink>>,
+    /// The processor of those who listen.
+    place: usize,
 }
 
 impl Plan {
-    fn new(subscribers: usize, effort: Effort) -> Self {
-        let updates = effort.of(UPDATES / (subscribers as u64 + 1)).max(2_000);
-        Self { names: Names::new(size(ENTRIES, effort)), updates, sinks: Sink::several(subscribers) }
+    fn new(subscribers: usize, place: usize, effort: Effort) -> Self {
+        let full = UPDATES / (subscribers as u64 + 1);
+        let updates = if effort == Effort::Quick { full / 4 } else { effort.of(full) };
+        Self { names: Names::new(size(ENTRIES, effort)), updates, sinks: Sink::several(subscribers), place }
+    }
+
+    /// Each object once, before the clock starts: all that is made later takes the place of what was made.
+    fn warm_up(&self) -> u64 {
+        self.names.len() as u64
+    }
+
+    fn all(&self) -> u64 {
+        self.warm_up() + self.updates
     }
 
     /// Of that update: which object, and how often it was written before.
@@ -60,12 +90,17 @@ impl Plan {
 
     /// Times `put` of every update until all subscribers have heard of all.
     fn time(&self, mut put: impl FnMut(u64, u64)) -> Duration {
+        let mut put_all = |updates: std::ops::Range<u64>| {
+            let end = updates.end;
+            for which in updates {
+                let (number, round) = self.update(which);
+                put(number, round);
+            }
+            self.sinks.iter().for_each(|sink| sink.wait_for(end));
+        };
+        put_all(0..self.warm_up());
         let start = Instant::now();
-        for which in 0..self.updates {
-            let (number, round) = self.update(which);
-            put(number, round);
-        }
-        self.sinks.iter().for_each(|sink| sink.wait_for(self.updates));
+        put_all(self.warm_up()..self.all());
         start.elapsed()
     }
 
@@ -76,11 +111,11 @@ impl Plan {
             weigh(round - 1, number, round)
         };
         let (mut got, mut wanted) = (total(&self.sinks), Tally::default());
-        wanted.merge((0..self.updates).map(update).collect::<Tally>().times(self.sinks.len() as u64));
+        wanted.merge((0..self.all()).map(update).collect::<Tally>().times(self.sinks.len() as u64));
         let len = self.names.len() as u64;
-        for place in 0..len.min(self.updates) {
+        for place in 0..len {
             let (number, name) = self.names.at(place as usize);
-            let last = 1 + (self.updates - 1 - place) / len;
+            let last = 1 + (self.all() - 1 - place) / len;
             wanted.add(weigh(0, number, last));
             got.add(weigh(0, number, round_of(name).unwrap_or(u64::MAX)));
         }
@@ -95,7 +130,7 @@ fn weigh(round_before: u64, number: u64, round: u64) -> u64 {
 }
 
 fn by_bus(plan: &Plan) -> Outcome<Sample> {
-    let bus = Bus::builder().workers(1..=1).wait(SPIN).build()?;
+    let bus = pin_handlers_to(plan.place, Bus::builder().workers(1..=1).wait(SPIN)).build()?;
     let (topic, kind) = (bus.topic("states")?, bus.message_type::<State>("state")?);
     let cache = Cache::builder(&bus).id_of(&kind, |state| &state.name).build()?;
     let cached = topic.caching(&cache)?;
@@ -153,12 +188,30 @@ impl Replaces for Dash {
     }
 }
 
-/// One thread serves all subscribers.
+/// One thread serves all subscribers, and looks all the time.
 fn by_channels<M: Replaces>(plan: &Plan) -> Outcome<Sample> {
+    by_map::<M>(plan, |plan, receivers| {
+        let subscribers = receivers.into_iter().zip(plan.sinks.iter().cloned()).collect();
+        consumer(plan.place, subscribers)
+    })
+}
+
+/// The subscriber is a thread that sleeps while there is nothing.
+fn by_parked_channel(plan: &Plan) -> Outcome<Sample> {
+    by_map::<Papaya>(plan, |plan, mut receivers| {
+        let (receiver, sink) = (receivers.pop()?, plan.sinks[0].clone());
+        Some(spawn_on(plan.place, move || receiver.iter().for_each(|update| take(&sink, update))))
+    })
+}
+
+fn by_map<M: Replaces>(
+    plan: &Plan,
+    listen: impl FnOnce(&Plan, Vec<Receiver<Update>>) -> Option<JoinHandle<()>>,
+) -> Outcome<Sample> {
     let map = M::new(&plan.names)?;
     let (senders, receivers): (Vec<Sender<Update>>, Vec<_>) =
         plan.sinks.iter().map(|_| bounded(CAPACITY)).unzip();
-    let consumer = consumer(receivers.into_iter().zip(plan.sinks.iter().cloned()).collect());
+    let consumer = listen(plan, receivers);
     let time = match senders.as_slice() {
         [] => plan.time(|number, round| map.put(number, round)),
         all => plan.time(|number, round| {
@@ -179,9 +232,9 @@ fn send(senders: &[Sender<Update>], update: Update) {
     last.send(update).expect("the channel is open");
 }
 
-fn consumer(mut subscribers: Vec<(Receiver<Update>, Arc<Sink>)>) -> Option<JoinHandle<()>> {
+fn consumer(place: usize, mut subscribers: Vec<(Receiver<Update>, Arc<Sink>)>) -> Option<JoinHandle<()>> {
     (!subscribers.is_empty()).then(|| {
-        thread::spawn(move || {
+        spawn_on(place, move || {
             let backoff = Backoff::new();
             while !subscribers.is_empty() {
                 let mut found = false;
@@ -196,11 +249,16 @@ fn consumer(mut subscribers: Vec<(Receiver<Update>, Arc<Sink>)>) -> Option<JoinH
 fn serve(receiver: &Receiver<Update>, sink: &Sink, found: &mut bool) -> bool {
     for _ in 0..CAPACITY {
         match receiver.try_recv() {
-            Ok((old, new)) => sink.take(weigh(old.round, new.number, new.round)),
+            Ok(update) => take(sink, update),
             Err(TryRecvError::Empty) => break,
             Err(TryRecvError::Disconnected) => return false,
         }
         *found = true;
     }
     true
+}
+
+#[inline]
+fn take(sink: &Sink, (old, new): Update) {
+    sink.take(weigh(old.round, new.number, new.round));
 }
