@@ -2,9 +2,10 @@
 
 use super::{Plain, Witness, explore, give_back, kind, mailbox, pool};
 use crate::dispatch::job::{After, Budget, Job};
-use crate::mailbox::{Consumer, Mailbox, Offer, Overflow};
+use crate::mailbox::{Arrival, Consumer, Mailbox, Offer, Overflow};
 use crate::message::{EndReason, MessageType};
 use crate::queue::Close;
+use crate::stats::SubscriptionStats;
 use crate::sync::{Arc, thread};
 use loom::thread::spawn;
 
@@ -200,6 +201,31 @@ fn refused_messages_are_told_once() {
     assert!(REFUSED.was_seen());
 }
 
+/// What was refused is told with the next message that gets in, not only in the end.
+#[test]
+fn next_message_tells_of_what_was_refused() {
+    static TOLD: Witness = Witness::new();
+    explore(2, || {
+        let subscriber = Subscriber::full(Overflow::DropNewest);
+        assert!(!subscriber.send(1));
+        let other = subscriber.clone();
+        let publisher = spawn(move || [2, 3, 4].map(|value| other.send(value)));
+        subscriber.mailbox.pass_turn();
+        let accepted = publisher.join().unwrap();
+        let refused = 1 + accepted.iter().filter(|&sent| !sent).count() as u64;
+        subscriber.seen.read(|seen| match accepted {
+            [.., false] => assert!(seen.missed <= refused),
+            [_, second, true] => {
+                assert_eq!(seen.missed, refused);
+                if !second {
+                    TOLD.see();
+                }
+            }
+        });
+    });
+    assert!(TOLD.was_seen());
+}
+
 /// DropOldest end to end: publishers take out what the owner is about to take, and the gaps add up.
 #[test]
 fn evicted_messages_are_told_once() {
@@ -283,6 +309,50 @@ fn refused_while_ending_is_told_or_closed() {
         });
     });
     assert!(TOLD.was_seen() && LATE.was_seen());
+}
+
+/// The same, and the figures are read while that publisher is somewhere in between: once a subscription is over they say
+/// what it was told, and stay so.
+#[test]
+fn figures_of_the_end_are_what_was_told() {
+    static TOLD: Witness = Witness::new();
+    static LATE: Witness = Witness::new();
+    explore(4, || {
+        let (told, kind) = (Arc::new(Plain::new(0)), kind::<u8>());
+        let told_to = told.clone();
+        // Without a pause, in which the publisher would go on.
+        let handler = move |arrival: &Arrival<'_>| told_to.write(|told| *told += arrival.told.missed);
+        let mailbox = mailbox(Overflow::DropNewest, 1, Consumer::Serial, handler);
+        let first = mailbox.offer(kind.message(0).into_word(), &mut Vec::new());
+        assert!(matches!(first, Offer::Accepted { turn: true, .. }));
+        let other = mailbox.clone();
+        let publisher = spawn(move || {
+            let word = kind.message(1).into_word();
+            let offer = other.offer(word, &mut Vec::new());
+            give_back(word);
+            offer
+        });
+        assert_eq!(mailbox.close(EndReason::Unsubscribed), Close::Now { turn: false });
+        mailbox.pass_turn();
+        let told = told.read(|told| *told);
+        assert_eq!(counted(&mailbox), told);
+        let offer = publisher.join().unwrap();
+        let (witness, missed) = match offer {
+            Offer::Dropped => (&TOLD, 1),
+            Offer::Closed { .. } => (&LATE, 0),
+            other => panic!("{other:?}"),
+        };
+        witness.see();
+        assert_eq!((told, counted(&mailbox)), (missed, missed));
+    });
+    assert!(TOLD.was_seen() && LATE.was_seen());
+}
+
+/// What its figures say it has missed.
+fn counted(mailbox: &Mailbox) -> u64 {
+    let mut stats = SubscriptionStats::default();
+    mailbox.fill(&mut stats);
+    stats.missed
 }
 
 /// A message that is refused ends the subscription while somebody ends it for another reason: one of the two stands, and the

@@ -80,8 +80,8 @@ impl Mailbox {
             }
             handled = handled.saturating_add(found as u32);
             match stopped {
-                Some(Taken::End { missed }) => {
-                    self.finish(work, missed);
+                Some(Taken::End { .. }) => {
+                    self.finish(work);
                     return After::Ended;
                 }
                 _ if found > 0 => {
@@ -152,7 +152,7 @@ impl Mailbox {
             // SAFETY: taken out of the ring, so it is ours alone.
             let (entry, lost) = unsafe { self.open(word, Arrived::HandedOver) };
             let seq = index.wrapping_add(base);
-            let missed = std::mem::take(&mut evicted) + lost + self.losses.take();
+            let missed = self.losses.tell(std::mem::take(&mut evicted) + lost);
             let told = Told { missed, seq, end: None };
             batcher.items.push(BatchItem { entry, told });
         }

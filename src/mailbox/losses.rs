@@ -1,20 +1,21 @@
 //! What a mailbox lost, by reason, and what its handler was not told of yet.
 //!
 //! A loss is counted under its reason, then owed to the handler; the owner pays with the next delivery. Composing the
-//! final message seals the debt, in the same word, so that a publisher that comes later knows: its message is told by
-//! nobody, and counts as published after the end.
+//! final message seals the counts, and tells everything that was counted and never told, owed or not yet. A publisher that
+//! comes later finds its count sealed: its message is told by nobody, and counts as published after the end. So counts
+//! never fall, and those of a subscription that is over are what it was told.
 //!
-//! | who | `owed` |
-//! | --- | --- |
-//! | publisher, owner: lost n | +n; was sealed: the count is taken back |
-//! | owner, before a delivery | n to 0, told with it |
-//! | owner, final message | n to SEALED, told with it |
+//! | who | the reason's count | `owed` |
+//! | --- | --- | --- |
+//! | publisher, owner: lost n | +n, by compare-exchange; sealed: it came late | +n |
+//! | owner, before a delivery | | n to 0, told with it |
+//! | owner, final message | each sealed; their sum less what was told is told with it | |
 
 use crate::stats::Lost;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{LazyFigures, Tally};
+use crate::sync::{LazyBox, Tally};
 
-/// The final message was composed.
+/// In a count: the final message was composed, and told it.
 const SEALED: u64 = 1 << 63;
 
 /// Why a message was not delivered. That a policy ended the subscription is not here: it happens once, and the reason of
@@ -37,14 +38,16 @@ const REASONS: usize = Loss::Discarded as usize + 1;
 
 pub(super) struct Losses {
     owed: AtomicU64,
-    /// Made by the first of them.
-    rare: LazyFigures<Rare>,
+    /// Made by the first of them, or by the end.
+    rare: LazyBox<Rare>,
 }
 
 /// Rare events.
 #[derive(Default)]
 struct Rare {
-    counts: [Tally; REASONS],
+    counts: [AtomicU64; REASONS],
+    /// Of all of them, so many. The owner's.
+    told: Tally,
     /// Offered after the end: no loss, but not kept away by a filter either.
     late: Tally,
     /// Panics of the subscription's code: nothing was lost by them.
@@ -53,7 +56,7 @@ struct Rare {
 
 impl Losses {
     pub(super) fn new() -> Self {
-        Self { owed: AtomicU64::new(0), rare: LazyFigures::new() }
+        Self { owed: AtomicU64::new(0), rare: LazyBox::new() }
     }
 
     fn rare(&self) -> &Rare {
@@ -71,11 +74,6 @@ impl Losses {
         self.rare.get().map_or(0, |rare| rare.panics.get())
     }
 
-    /// Counts what is told by the caller itself.
-    pub(super) fn count(&self, why: Loss, messages: u64) {
-        self.rare().counts[why as usize].add(messages);
-    }
-
     /// Counts what found the subscription ended.
     pub(super) fn count_late(&self, messages: u64) {
         self.rare().late.add(messages);
@@ -85,48 +83,81 @@ impl Losses {
         self.rare.get().map_or(0, |rare| rare.late.get())
     }
 
+    /// Counts what was lost; who tells of it is the caller's to see to. False: the final message was composed before, and
+    /// nothing was counted.
+    pub(super) fn count(&self, why: Loss, messages: u64) -> bool {
+        self.rare().count(why, messages)
+    }
+
     /// Counts what the next delivery tells of. False: there is none, and nothing was counted.
     pub(super) fn count_and_owe(&self, why: Loss, messages: u64) -> bool {
-        self.count(why, messages);
-        let told = self.owe(messages);
-        if !told {
-            self.rare().counts[why as usize].sub(messages);
+        let counted = self.count(why, messages);
+        if counted {
+            self.owe(messages);
         }
-        told
+        counted
     }
 
-    /// The next delivery tells of what was counted before. False: there is none.
-    pub(super) fn owe(&self, messages: u64) -> bool {
-        // ORDERING(mailbox.owed): Release; pairs with the Acquire in `take`: a claim made after this loss tells of it.
-        self.owed.fetch_add(messages, Ordering::Release) & SEALED == 0
+    /// The next delivery tells of what was counted before.
+    pub(super) fn owe(&self, messages: u64) {
+        // ORDERING(mailbox.owed): Release; pairs with the Acquire in `tell`: a claim made after this loss tells of it.
+        self.owed.fetch_add(messages, Ordering::Release);
     }
 
-    /// What the delivery that follows has to tell of.
+    /// What the delivery that follows has to tell of: what is owed, and `own`, which the caller knows of.
     #[inline]
-    pub(super) fn take(&self) -> u64 {
+    pub(super) fn tell(&self, own: u64) -> u64 {
         // ORDERING(mailbox.owed): Acquire; pairs with the Release in `owe`. A load first: nearly always 0.
-        match self.owed.load(Ordering::Acquire) {
+        match own + self.owed.load(Ordering::Acquire) {
             0 => 0,
-            _ => self.owed.swap(0, Ordering::AcqRel),
+            _ => self.tell_of_some(own),
         }
+    }
+
+    #[cold]
+    fn tell_of_some(&self, own: u64) -> u64 {
+        // ORDERING(mailbox.owed): AcqRel; as in `tell`, and in one step, so that no debt is forgotten.
+        let all = own + self.owed.swap(0, Ordering::AcqRel);
+        self.rare().told.bump(all);
+        all
     }
 
     /// What the final message has to tell of.
-    pub(super) fn take_last(&self) -> u64 {
-        self.owed.swap(SEALED, Ordering::AcqRel) & !SEALED
+    pub(super) fn tell_last(&self) -> u64 {
+        let rare = self.rare();
+        let counted: u64 = (0..REASONS).map(|reason| rare.seal(reason)).sum();
+        counted - rare.told.get()
     }
 
     /// Everything lost so far, but for what the ring and the reason of the end know.
     pub(super) fn read(&self) -> Lost {
         let Some(rare) = self.rare.get() else { return Lost::default() };
-        let count = |why: Loss| rare.counts[why as usize].get();
         Lost {
-            refused: count(Loss::Refused),
-            evicted: count(Loss::Evicted),
-            conflated: count(Loss::Conflated),
-            timed_out: count(Loss::TimedOut),
-            discarded: count(Loss::Discarded),
+            refused: rare.get(Loss::Refused),
+            evicted: rare.get(Loss::Evicted),
+            conflated: rare.get(Loss::Conflated),
+            timed_out: rare.get(Loss::TimedOut),
+            discarded: rare.get(Loss::Discarded),
             ..Lost::default()
         }
+    }
+}
+
+impl Rare {
+    fn get(&self, why: Loss) -> u64 {
+        self.counts[why as usize].load(Ordering::Relaxed) & !SEALED
+    }
+
+    /// False: it is sealed.
+    fn count(&self, why: Loss, messages: u64) -> bool {
+        // Relaxed: the count and its seal are one word, and nothing else is read by them.
+        let more = |count: u64| (count & SEALED == 0).then_some(count + messages);
+        self.counts[why as usize].fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// Nothing is added to it any more. Returns what it is.
+    fn seal(&self, reason: usize) -> u64 {
+        // Relaxed: as in `count`.
+        self.counts[reason].fetch_or(SEALED, Ordering::Relaxed) & !SEALED
     }
 }

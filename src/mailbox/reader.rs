@@ -145,12 +145,8 @@ impl Reader {
                     place.came(first, missed);
                     false
                 }
-                // Found once more by who reads on; what was evicted before it is told only now.
-                Taken::End { missed } => {
-                    place.missed += if mutated!("reader.evicted") { 0 } else { missed };
-                    false
-                }
-                Taken::Busy => false,
+                // The end is found once more, by who reads on.
+                Taken::End { .. } | Taken::Busy => false,
             }
         };
         (idle, place.group.passed_low().is_some())
@@ -195,7 +191,7 @@ impl Reader {
                 Taken::Some { first, missed } => place.came(first, missed),
                 Taken::Busy => return Next::Soon,
                 Taken::Empty(_) => return Next::Nothing,
-                Taken::End { missed } => return self.read_end(&mut place, missed, &mut after.ended),
+                Taken::End { .. } => return self.read_end(&mut place, &mut after.ended),
             }
         }
         let item = self.read_one(&mut place, &mut after.unmade);
@@ -220,8 +216,8 @@ impl Reader {
         None
     }
 
-    fn read_end(&self, place: &mut Place, evicted: u64, ended: &mut Option<(Ending, Told)>) -> Next {
-        *ended = place.ending.take().map(|ending| (ending, self.mailbox.last_told(evicted + place.missed)));
+    fn read_end(&self, place: &mut Place, ended: &mut Option<(Ending, Told)>) -> Next {
+        *ended = place.ending.take().map(|ending| (ending, self.mailbox.last_told()));
         Next::Over
     }
 
@@ -326,7 +322,7 @@ impl Place {
     fn tell(&mut self, mailbox: &Mailbox, lost: u64) -> Told {
         let seq = self.index.wrapping_add(mailbox.seq_base());
         self.index = self.index.wrapping_add(1);
-        let missed = std::mem::take(&mut self.missed) + lost + mailbox.losses.take();
+        let missed = mailbox.losses.tell(std::mem::take(&mut self.missed) + lost);
         Told { missed, seq, end: None }
     }
 }

@@ -102,8 +102,8 @@ impl Mailbox {
                         return After::Idle;
                     }
                 }
-                Taken::End { missed } => {
-                    self.finish(work, missed);
+                Taken::End { .. } => {
+                    self.finish(work);
                     return After::Ended;
                 }
             }
@@ -168,7 +168,7 @@ impl Mailbox {
             let entry = cursor.entry.insert(entry);
             self.note_reached(cursor.index);
             let seq = cursor.index.wrapping_add(cursor.base);
-            let missed = std::mem::take(&mut cursor.missed) + lost + self.losses.take();
+            let missed = self.losses.tell(std::mem::take(&mut cursor.missed) + lost);
 
             let arrival = Arrival { message: entry.message(), told: Told { missed, seq, end: None } };
             match seq & untimed {
@@ -209,14 +209,14 @@ impl Mailbox {
 
     /// The end: the final message, then the handler goes, then the bus forgets it, then who waits is told.
     #[cold]
-    pub(super) fn finish(&self, work: &mut Work, evicted: u64) {
+    pub(super) fn finish(&self, work: &mut Work) {
         let Work { handler, ending, .. } = std::mem::take(work);
         if mutated!("mailbox.done_early") {
             self.done.set(());
         }
         frames::enter(self.profile.bus, self.profile.id, || {
             if let (Some(handler), Some(ending)) = (handler, ending) {
-                let told = self.last_told(evicted);
+                let told = self.last_told();
                 let panics = match handler {
                     Handler::Each(handler) => ending.run(&self.profile, told, handler),
                     Handler::Batch(batcher) => ending.run(&self.profile, told, batcher.last()),
@@ -229,11 +229,10 @@ impl Mailbox {
     }
 
     /// What is told with the final message.
-    pub(super) fn last_told(&self, evicted: u64) -> Told {
+    pub(super) fn last_told(&self) -> Told {
         // One refused message may have been the end of it.
-        let missed = evicted
-            + self.losses.take_last()
-            + u64::from(self.is_overflowed() && !mutated!("mailbox.overflow_told"));
+        let overflowed = self.is_overflowed() && !mutated!("mailbox.overflow_told");
+        let missed = self.losses.tell_last() + u64::from(overflowed);
         Told { missed, seq: self.ring.accepted() + self.seq_base(), end: Some(self.end_reason()) }
     }
 }
