@@ -107,6 +107,6 @@ fn take(ring: &Ring, group: &mut Group) -> usize {
     // SAFETY: one thread takes out of each ring here, and never gives the turn up.
     match unsafe { ring.take(group, queue::GROUP) } {
         Taken::Some { .. } => group.by_ref().map(usize::from).sum(),
-        Taken::Busy | Taken::Empty(_) | Taken::End { .. } => 0,
+        Taken::Busy | Taken::Empty(_) | Taken::End => 0,
     }
 }

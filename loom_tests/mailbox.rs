@@ -1,11 +1,10 @@
 //! A whole mailbox: offered to by publishers, run through a pool's queue or by the publishers themselves.
 
-use super::{Plain, Witness, explore, give_back, kind, mailbox, pool};
+use super::{Plain, Witness, counted, explore, give_back, kind, mailbox, pool};
 use crate::dispatch::job::{After, Budget, Job};
 use crate::mailbox::{Arrival, Consumer, Mailbox, Offer, Overflow};
 use crate::message::{EndReason, MessageType};
 use crate::queue::Close;
-use crate::stats::SubscriptionStats;
 use crate::sync::{Arc, thread};
 use loom::thread::spawn;
 
@@ -346,13 +345,6 @@ fn figures_of_the_end_are_what_was_told() {
         assert_eq!((told, counted(&mailbox)), (missed, missed));
     });
     assert!(TOLD.was_seen() && LATE.was_seen());
-}
-
-/// What its figures say it has missed.
-fn counted(mailbox: &Mailbox) -> u64 {
-    let mut stats = SubscriptionStats::default();
-    mailbox.fill(&mut stats);
-    stats.missed
 }
 
 /// A message that is refused ends the subscription while somebody ends it for another reason: one of the two stands, and the

@@ -40,6 +40,7 @@ use crate::mailbox::{Arrival, Consumer, Ending, Handler, Host, Limits, Mailbox, 
 use crate::message::kind::{Draft, Environment};
 use crate::message::{EndReason, Message, MessageType};
 use crate::queue::Marks;
+use crate::stats::SubscriptionStats;
 use crate::sync::time::Clock;
 use crate::sync::{Arc, UnsafeCell, mutation};
 use std::cell::Cell;
@@ -214,6 +215,13 @@ fn arm(mailbox: &Arc<Mailbox>, handler: Handler) {
     // SAFETY: nobody else has it yet.
     unsafe { mailbox.arm(handler, ending()) };
     crate::dispatch::job::hold_itself(mailbox);
+}
+
+/// What the figures of a mailbox say it has missed.
+fn counted(mailbox: &Mailbox) -> u64 {
+    let mut stats = SubscriptionStats::default();
+    mailbox.fill(&mut stats);
+    stats.missed
 }
 
 /// Gives a refused reference back.

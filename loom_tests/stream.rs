@@ -1,6 +1,6 @@
 //! A stream: the reader registers, sets IDLE and sleeps; publishers and closers wake it.
 
-use super::{Witness, bare_mailbox, ending, explore, kind};
+use super::{Witness, bare_mailbox, counted, ending, explore, kind};
 use crate::mailbox::reader::Item;
 use crate::mailbox::{Consumer, Mailbox, Offer, Overflow, Reader};
 use crate::message::{EndReason, MessageType};
@@ -182,4 +182,33 @@ fn reader_goes_while_somebody_publishes() {
         drop(mailbox);
         assert_eq!(drops.load(Ordering::Relaxed), 1);
     });
+}
+
+/// A publisher is refused while the reader is dropped: counted before the end, or late. The figures of the end stay as they are.
+#[test]
+fn reader_that_goes_counts_no_more() {
+    static COUNTED: Witness = Witness::new();
+    static LATE: Witness = Witness::new();
+    explore(4, || {
+        let consumer = Consumer::stream();
+        let reader = Reader::new(bare_mailbox(Overflow::DropNewest, 1, consumer), ending());
+        let (mailbox, kind) = (reader.mailbox().clone(), kind());
+        send(&mailbox, &kind, 0);
+        let publisher = spawn(move || {
+            let word = kind.message(1).into_word();
+            let offer = mailbox.offer(word, &mut Vec::new());
+            super::give_back(word);
+            offer
+        });
+        reader.abandon();
+        let at_the_end = counted(reader.mailbox());
+        let (witness, missed) = match publisher.join().unwrap() {
+            Offer::Dropped => (&COUNTED, 2),
+            Offer::Closed { .. } => (&LATE, 1),
+            other => panic!("{other:?}"),
+        };
+        witness.see();
+        assert_eq!((at_the_end, counted(reader.mailbox())), (missed, missed));
+    });
+    assert!(COUNTED.was_seen() && LATE.was_seen());
 }

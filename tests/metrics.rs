@@ -132,6 +132,20 @@ fn counters_agree_with_the_statistics_when_the_bus_is_quiet() {
 }
 
 #[test]
+fn panics_of_the_last_calls_are_among_those_of_the_name() {
+    let _watched = watched();
+    let (bus, kind, observer) = manual();
+    let topic = bus.topic("t").unwrap();
+    let builder = || topic.subscription("ends").accept(&kind).on_end(|_| panic!("{ON_PURPOSE}"));
+    let pool = builder().start(|delivery| assert!(!delivery.is_final(), "{ON_PURPOSE}")).unwrap();
+    let inline = builder().inline(|delivery| assert!(!delivery.is_final(), "{ON_PURPOSE}")).unwrap();
+    assert!(pool.unsubscribe() && inline.unsubscribe());
+    bus.run_until_idle();
+    assert_eq!((pool.stats().panics, inline.stats().panics), (2, 2));
+    assert_eq!(sum(&told(&observer), "stasis_handler_panics_total", "subscription=\"ends\""), 4.0);
+}
+
+#[test]
 fn caches_count_their_reads_and_what_became_of_their_states() {
     let _watched = watched();
     let (bus, kind, observer) = manual();

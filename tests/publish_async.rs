@@ -274,6 +274,39 @@ fn g7_dropped_async_publish_is_counted_and_told() {
     assert_eq!(room.read_all(), [1, 9]);
 }
 
+/// What is over stays as it is: whoever gives up afterwards came late.
+#[test]
+fn g7_async_publish_that_is_dropped_after_the_stream_counts_no_more() {
+    let _watched = watched();
+    let room = Room::full(1);
+    let mut waiting = room.publish(8);
+    assert!(poll(&mut waiting, &Arc::new(Bell::default())).is_pending());
+    let Room { bus, stream, .. } = room;
+    let subscription = stream.handle();
+    drop(stream);
+    let over = subscription.stats();
+    assert_eq!((over.missed, over.lost.discarded), (1, 1));
+    drop(waiting);
+    let later = subscription.stats();
+    assert_eq!((later.missed, later.lost.timed_out), (1, 0));
+    assert_eq!(bus.stats().totals.missed, 1);
+}
+
+/// Who waits for a stream that is dropped waits no more, and the bus does not say so for ever.
+#[test]
+fn g7_nobody_is_left_waiting_for_a_dropped_stream() {
+    let _watched = watched();
+    for _ in 0..50 {
+        let Room { bus, kind, topic, stream } = Room::full(1);
+        let publisher = thread::spawn(move || topic.publish(kind.message(1)));
+        eventually(|| bus.stats().totals.blocked.now == 1);
+        drop(stream);
+        assert_eq!(publisher.join().unwrap().closed, 1);
+        let blocked = bus.stats().totals.blocked;
+        assert_eq!((blocked.now, blocked.waiting, blocked.times), (0, None, 1));
+    }
+}
+
 #[test]
 fn an_async_publish_that_nobody_takes_counts_as_unused() {
     let _watched = watched();

@@ -80,7 +80,7 @@ impl Mailbox {
             }
             handled = handled.saturating_add(found as u32);
             match stopped {
-                Some(Taken::End { .. }) => {
+                Some(Taken::End) => {
                     self.finish(work);
                     return After::Ended;
                 }
@@ -130,7 +130,7 @@ impl Mailbox {
                 self.tell_crossings();
             }
             match taken {
-                Taken::Some { first, missed } => self.keep(batcher, &mut group, first, missed),
+                Taken::Some { first, .. } => self.keep(batcher, &mut group, first),
                 stopped => return Some(stopped),
             }
         }
@@ -139,12 +139,10 @@ impl Mailbox {
 
     /// Adds a group to the batch. What was lost before a message was opened is told with it: opening runs foreign code
     /// where messages conflate, and what that publishes may evict others.
-    fn keep(&self, batcher: &mut Batcher, group: &mut Group, first: u64, evicted: u64) {
+    fn keep(&self, batcher: &mut Batcher, group: &mut Group, first: u64) {
         if self.is_discarding() {
-            self.losses.owe(evicted);
             return self.throw_away(group);
         }
-        let mut evicted = evicted;
         let base = self.seq_base();
         for (place, word) in (0..).zip(group) {
             let index = first.wrapping_add(place);
@@ -152,7 +150,7 @@ impl Mailbox {
             // SAFETY: taken out of the ring, so it is ours alone.
             let (entry, lost) = unsafe { self.open(word, Arrived::HandedOver) };
             let seq = index.wrapping_add(base);
-            let missed = self.losses.tell(std::mem::take(&mut evicted) + lost);
+            let missed = self.losses.tell(lost);
             let told = Told { missed, seq, end: None };
             batcher.items.push(BatchItem { entry, told });
         }

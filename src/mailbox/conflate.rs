@@ -205,8 +205,9 @@ impl Mailbox {
             return Put::Closed;
         }
         if let Some(slot) = key.as_ref().and_then(|key| slots.find(key)) {
-            slot.lost += u64::from(!mutated!("conflate.told"));
-            self.losses.count(Loss::Conflated, 1);
+            let lost = u64::from(!mutated!("conflate.told"));
+            slot.lost += lost;
+            self.losses.count(Loss::Conflated, lost);
             let old = mem::replace(&mut slot.word, word);
             if slot.first.is_none()
                 && slot.key.as_ref().is_some_and(Key::is_entry)

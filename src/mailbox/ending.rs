@@ -24,8 +24,14 @@ pub(crate) type OnEnd = Box<dyn FnOnce(&Arrival<'_>) + Send>;
 
 impl Ending {
     /// The final call, then that of `on_end`, each in a fence of its own; both are dropped here, by the thread that
-    /// called them; then the bus forgets the subscription. Returns how many of the two calls panicked.
-    pub(super) fn run(self, profile: &Profile, told: Told, mut handler: impl FnMut(&Arrival<'_>)) -> u64 {
+    /// called them; `count` is told how many of the two panicked; then the bus forgets the subscription.
+    pub(super) fn run(
+        self,
+        profile: &Profile,
+        told: Told,
+        mut handler: impl FnMut(&Arrival<'_>),
+        count: impl FnOnce(u64),
+    ) {
         let Self { host, on_end } = self;
         let message = host.farewell(profile, told.end.unwrap_or(EndReason::ShutDown));
         let arrival = Arrival { message: &message, told };
@@ -35,7 +41,7 @@ impl Ending {
             panics += u64::from(fence.run(name, PanicPlace::OnEnd, || on_end(&arrival)).is_none());
         }
         fence.run(name, PanicPlace::HandlerDrop, || drop(handler));
+        count(panics);
         host.forget(profile);
-        panics
     }
 }

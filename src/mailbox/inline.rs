@@ -149,8 +149,9 @@ impl Inline {
                 // ORDERING(inline.end): Acquire; pairs with the AcqRel in `close`.
                 let reason = EndReason::from_code(self.end.load(Ordering::Acquire));
                 let told = Told { end: Some(reason.unwrap_or(EndReason::ShutDown)), ..Told::default() };
-                let panics = ending.run(&self.profile, told, handler);
-                self.panics.fetch_add(panics, Ordering::Relaxed);
+                ending.run(&self.profile, told, handler, |panics| {
+                    self.panics.fetch_add(panics, Ordering::Relaxed);
+                });
             }
         });
         self.done.set(());

@@ -3,13 +3,15 @@
 //! A loss is counted under its reason, then owed to the handler; the owner pays with the next delivery. Composing the
 //! final message seals the counts, and tells everything that was counted and never told, owed or not yet. A publisher that
 //! comes later finds its count sealed: its message is told by nobody, and counts as published after the end. So counts
-//! never fall, and those of a subscription that is over are what it was told.
+//! never fall, and those of a subscription that is over are what it was told. Who drops a stream is told nothing, and
+//! seals as well.
 //!
-//! | who | the reason's count | `owed` |
-//! | --- | --- | --- |
-//! | publisher, owner: lost n | +n, by compare-exchange; sealed: it came late | +n |
-//! | owner, before a delivery | | n to 0, told with it |
-//! | owner, final message | each sealed; their sum less what was told is told with it | |
+//! | who | the reason's count | `owed` | `told` |
+//! | --- | --- | --- | --- |
+//! | who lost n: publisher, owner, who throws the queue away | +n, by compare-exchange; sealed: it came late | +n | |
+//! | owner, behind a gap of n in the ring, which has counted it | | +n | |
+//! | owner, before a delivery | | n to 0 | +n, and what its key has lost |
+//! | owner, final message | each sealed; all that was counted less `told` is told with it | | |
 
 use crate::stats::Lost;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +26,7 @@ const SEALED: u64 = 1 << 63;
 pub(super) enum Loss {
     /// The policy refused it.
     Refused,
-    /// A newer one took its place.
+    /// A newer one took its place in the lane. What is evicted from the ring is counted there.
     Evicted,
     /// A newer one of its key took its place.
     Conflated,
@@ -122,11 +124,15 @@ impl Losses {
         all
     }
 
-    /// What the final message has to tell of.
-    pub(super) fn tell_last(&self) -> u64 {
+    /// What the final message has to tell of, of which the ring has counted so many.
+    pub(super) fn tell_last(&self, evicted: u64) -> u64 {
+        evicted + self.seal() - self.rare().told.get()
+    }
+
+    /// Nothing is counted any more. Returns how many were lost.
+    pub(super) fn seal(&self) -> u64 {
         let rare = self.rare();
-        let counted: u64 = (0..REASONS).map(|reason| rare.seal(reason)).sum();
-        counted - rare.told.get()
+        (0..REASONS).map(|reason| rare.seal(reason)).sum()
     }
 
     /// Everything lost so far, but for what the ring and the reason of the end know.

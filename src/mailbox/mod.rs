@@ -75,7 +75,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::sync::time::Clock;
 use crate::sync::{Arc, LazyFigures, Tally, UnsafeCell, WakerCell, mutated};
 use conflate::Lane;
-use losses::{Loss, Losses};
+use losses::Losses;
 use marks::Congestion;
 use prelude::Prelude;
 use room::Room;
@@ -257,7 +257,7 @@ impl Mailbox {
         }
     }
 
-    /// Moves the next items into `group`; what was evicted before them is counted.
+    /// Moves the next items into `group`; what was evicted before them is owed.
     ///
     /// # Safety
     ///
@@ -269,12 +269,10 @@ impl Mailbox {
         }
         // SAFETY: as the caller says.
         let taken = unsafe { self.ring.take(group, most) };
-        if let Taken::Some { missed, .. } | Taken::End { missed } = taken
-            && missed > 0
-        {
-            self.losses.count(Loss::Evicted, missed);
-        }
-        if let Taken::Some { first, .. } = taken {
+        if let Taken::Some { first, missed } = taken {
+            if missed > 0 {
+                self.losses.owe(missed);
+            }
             self.make_room(first + group.len() as u64);
         }
         if let Some(left) = group.passed_low() {
@@ -325,7 +323,7 @@ impl Mailbox {
     /// What was lost so far, by reason.
     fn lost(&self) -> Lost {
         let mut lost = self.losses.read();
-        lost.evicted += self.ring.evicted_unseen();
+        lost.evicted += self.ring.evicted();
         lost.disconnected = u64::from(self.is_overflowed());
         lost
     }

@@ -250,7 +250,7 @@ impl Mailbox {
         // SAFETY: as the caller says.
         let rest = unsafe { prelude.take_all() };
         if rest.len() > 0 {
-            self.losses.count_and_owe(Loss::Discarded, rest.len() as u64);
+            self.losses.count(Loss::Discarded, rest.len() as u64);
             frames::enter(self.profile.bus, self.profile.id, || drop(rest));
         }
     }

@@ -44,7 +44,6 @@ pub(crate) struct Reader {
 struct Place {
     group: Items<GROUP_SMALL>,
     index: u64,
-    missed: u64,
     /// The last item, if somebody waits until the reader comes again.
     last: Option<Entry>,
     /// What goes with the item that is being read.
@@ -76,14 +75,7 @@ enum Unmade {
 
 impl Reader {
     pub(crate) fn new(mailbox: Arc<Mailbox>, ending: Ending) -> Self {
-        let place = Place {
-            group: Items::default(),
-            index: 0,
-            missed: 0,
-            last: None,
-            leg: None,
-            ending: Some(ending),
-        };
+        let place = Place { group: Items::default(), index: 0, last: None, leg: None, ending: Some(ending) };
         Self { mailbox, place: Mutex::new(place) }
     }
 
@@ -141,12 +133,12 @@ impl Reader {
                     self.mailbox.note_empty(self.mailbox.coarse_now());
                     self.mailbox.ring.set_idle(empty)
                 }
-                Taken::Some { first, missed } => {
-                    place.came(first, missed);
+                Taken::Some { first, .. } => {
+                    place.index = first;
                     false
                 }
                 // The end is found once more, by who reads on.
-                Taken::End { .. } | Taken::Busy => false,
+                Taken::End | Taken::Busy => false,
             }
         };
         (idle, place.group.passed_low().is_some())
@@ -188,10 +180,10 @@ impl Reader {
             let taken = unsafe { self.mailbox.take(&mut place.group, GROUP_SMALL) };
             after.crossed = place.group.passed_low().is_some();
             match taken {
-                Taken::Some { first, missed } => place.came(first, missed),
+                Taken::Some { first, .. } => place.index = first,
                 Taken::Busy => return Next::Soon,
                 Taken::Empty(_) => return Next::Nothing,
-                Taken::End { .. } => return self.read_end(&mut place, &mut after.ended),
+                Taken::End => return self.read_end(&mut place, &mut after.ended),
             }
         }
         let item = self.read_one(&mut place, &mut after.unmade);
@@ -259,33 +251,35 @@ impl Reader {
         if mutated!("reader.drop") {
             return 0;
         }
-        let (mut thrown, mut count, mut told) = (Vec::new(), 0, 0);
-        let (last, standing) = {
+        let losses = &self.mailbox.losses;
+        let (mut thrown, mut count) = (Vec::new(), 0);
+        let (last, _standing) = {
             let mut place = self.place.lock();
             // SAFETY: the lock makes us the only reader.
             let standing = self.mailbox.prelude.as_ref().map(|prelude| unsafe { prelude.take_all() });
+            let mut more = standing.as_ref().map_or(0, |standing| standing.len() as u64);
             loop {
                 for word in place.group.by_ref().filter(|word| *word != Entry::STANDING) {
                     // SAFETY: taken out of the ring, so ours alone.
                     let (found, lost) = unsafe { self.mailbox.find(word) };
                     found.discard(&mut thrown);
-                    count += 1;
-                    told += lost;
+                    losses.owe(lost);
+                    more += 1;
                 }
+                // Under the lock: who reads on, and comes to the end, finds it counted.
+                losses.count_and_owe(Loss::Discarded, more);
+                count += std::mem::take(&mut more);
                 // SAFETY: the lock makes us the only reader.
                 match unsafe { self.mailbox.take(&mut place.group, GROUP_SMALL) } {
-                    Taken::Some { first, missed } => place.came(first, missed),
+                    Taken::Some { first, .. } => place.index = first,
                     // Its writer is between two stores; nobody else would come for what it writes.
                     Taken::Busy => thread::yield_now(),
-                    Taken::Empty(_) | Taken::End { .. } => break (place.last.take(), standing),
+                    Taken::Empty(_) | Taken::End => break (place.last.take(), standing),
                 }
             }
         };
         // The reader had this one.
         last.iter().for_each(Entry::handled);
-        count += standing.map_or(0, |standing| standing.len() as u64);
-        self.mailbox.losses.count_and_owe(Loss::Discarded, count);
-        self.mailbox.losses.owe(told);
         count
     }
 
@@ -293,6 +287,9 @@ impl Reader {
     pub(crate) fn abandon(&self) {
         let _ = self.mailbox.close(EndReason::Unsubscribed);
         self.throw_away();
+        if !mutated!("reader.seal") {
+            self.mailbox.losses.seal();
+        }
         let ending = self.place.lock().ending.take();
         if let Some(ending) = ending {
             self.forget(ending);
@@ -301,12 +298,6 @@ impl Reader {
 }
 
 impl Place {
-    /// A new group, whose first item is at `first`.
-    fn came(&mut self, first: u64, missed: u64) {
-        self.index = first;
-        self.missed += missed;
-    }
-
     /// The message; what somebody waits for is told when the reader comes again.
     fn keep_awaited(&mut self, mut entry: Entry) -> Message {
         self.leg = entry.take_leg();
@@ -322,7 +313,7 @@ impl Place {
     fn tell(&mut self, mailbox: &Mailbox, lost: u64) -> Told {
         let seq = self.index.wrapping_add(mailbox.seq_base());
         self.index = self.index.wrapping_add(1);
-        let missed = mailbox.losses.tell(std::mem::take(&mut self.missed) + lost);
+        let missed = mailbox.losses.tell(lost);
         Told { missed, seq, end: None }
     }
 }

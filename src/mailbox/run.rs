@@ -69,12 +69,12 @@ impl Mailbox {
                 self.tell_crossings();
             }
             match taken {
-                Taken::Some { first, missed } => {
+                Taken::Some { first, .. } => {
                     let is_full = group.len() == self.ring.group_of(most);
                     let is_first = handled == 0;
                     thin = !is_full;
                     handled = handled.saturating_add(group.len() as u32);
-                    self.deliver(work, &mut group, first, missed);
+                    self.deliver(work, &mut group, first);
                     // After a thin group nothing waits, as a rule, and the run ends by itself.
                     let late = match is_full {
                         true => {
@@ -102,7 +102,7 @@ impl Mailbox {
                         return After::Idle;
                     }
                 }
-                Taken::End { .. } => {
+                Taken::End => {
                     self.finish(work);
                     return After::Ended;
                 }
@@ -139,15 +139,12 @@ impl Mailbox {
     }
 
     /// Hands a group to the handler; one fence around all calls, resumed behind a handler that panicked.
-    fn deliver(&self, work: &mut Work, group: &mut Group, first: u64, evicted: u64) {
+    fn deliver(&self, work: &mut Work, group: &mut Group, first: u64) {
         let handler = match &mut work.handler {
             Some(Handler::Each(handler)) if !self.is_discarding() => handler,
-            _ => {
-                self.losses.owe(evicted);
-                return self.throw_away(group);
-            }
+            _ => return self.throw_away(group),
         };
-        let mut cursor = Cursor { index: first, base: self.seq_base(), missed: evicted, entry: None };
+        let mut cursor = Cursor { index: first, base: self.seq_base(), entry: None };
         frames::enter(self.profile.bus, self.profile.id, || {
             while !group.is_empty() {
                 let calls = || self.call_each(handler, group, &mut cursor);
@@ -168,7 +165,7 @@ impl Mailbox {
             let entry = cursor.entry.insert(entry);
             self.note_reached(cursor.index);
             let seq = cursor.index.wrapping_add(cursor.base);
-            let missed = self.losses.tell(std::mem::take(&mut cursor.missed) + lost);
+            let missed = self.losses.tell(lost);
 
             let arrival = Arrival { message: entry.message(), told: Told { missed, seq, end: None } };
             match seq & untimed {
@@ -179,13 +176,13 @@ impl Mailbox {
         }
     }
 
+    /// Counted, and told by the final message: nothing else is delivered any more.
     pub(super) fn throw_away<const N: usize>(&self, group: &mut Items<N>) {
         frames::enter(self.profile.bus, self.profile.id, || {
             for word in group {
                 // SAFETY: taken out of the ring, so it is ours alone.
-                let (found, lost) = unsafe { self.find(word) };
-                self.losses.count_and_owe(Loss::Discarded, 1);
-                self.losses.owe(lost);
+                let (found, _) = unsafe { self.find(word) };
+                self.losses.count(Loss::Discarded, 1);
                 drop(found);
             }
         });
@@ -201,8 +198,7 @@ impl Mailbox {
         // SAFETY: as the caller says.
         unsafe { self.throw_away_prelude() };
         // SAFETY: as the caller says.
-        while let Taken::Some { missed, .. } = unsafe { self.take(&mut group, GROUP) } {
-            self.losses.owe(missed);
+        while let Taken::Some { .. } = unsafe { self.take(&mut group, GROUP) } {
             self.throw_away(&mut group);
         }
     }
@@ -217,11 +213,11 @@ impl Mailbox {
         frames::enter(self.profile.bus, self.profile.id, || {
             if let (Some(handler), Some(ending)) = (handler, ending) {
                 let told = self.last_told();
-                let panics = match handler {
-                    Handler::Each(handler) => ending.run(&self.profile, told, handler),
-                    Handler::Batch(batcher) => ending.run(&self.profile, told, batcher.last()),
-                };
-                self.losses.count_panics(panics);
+                let count = |panics| self.losses.count_panics(panics);
+                match handler {
+                    Handler::Each(handler) => ending.run(&self.profile, told, handler, count),
+                    Handler::Batch(batcher) => ending.run(&self.profile, told, batcher.last(), count),
+                }
             }
         });
         self.congestion.end(&self.profile);
@@ -232,7 +228,7 @@ impl Mailbox {
     pub(super) fn last_told(&self) -> Told {
         // One refused message may have been the end of it.
         let overflowed = self.is_overflowed() && !mutated!("mailbox.overflow_told");
-        let missed = self.losses.tell_last() + u64::from(overflowed);
+        let missed = self.losses.tell_last(self.ring.evicted()) + u64::from(overflowed);
         Told { missed, seq: self.ring.accepted() + self.seq_base(), end: Some(self.end_reason()) }
     }
 }
@@ -279,7 +275,6 @@ impl Pace {
 struct Cursor {
     index: u64,
     base: u64,
-    missed: u64,
     entry: Option<Entry>,
 }
 

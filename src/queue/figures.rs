@@ -17,13 +17,10 @@ impl Ring {
         (accepted, accepted.saturating_sub(self.consumer.head.read()))
     }
 
-    /// Items taken out by producers that the owner has not come to yet. Exact when nothing moves.
-    pub(crate) fn evicted_unseen(&self) -> u64 {
-        if !self.producers.evicting {
-            return 0;
-        }
-        let seen = self.between.seen.load(Ordering::Relaxed);
-        self.consumer.head.read().saturating_sub(seen)
+    /// How many items producers ever took out to make room. What is out by the [`head`](Self::head) that was read before is
+    /// counted.
+    pub(crate) fn evicted(&self) -> u64 {
+        self.between.evicted.get()
     }
 
     /// The deepest the ring was seen by its owner, or is now.

@@ -55,8 +55,8 @@ pub(super) struct Producers {
 
 /// What nobody touches often, between the two lines that must stay apart.
 pub(super) struct Between {
-    /// The owner's `handed_out`, for observers. Kept in evicting rings only.
-    pub(super) seen: AtomicU64,
+    /// How many items producers took out to make room. Written with `head` taken, so by one at a time.
+    pub(super) evicted: Tally,
     pub(super) low: u64,
     /// A group has at most so many: a quarter of the capacity.
     pub(super) group_max: u32,

@@ -43,8 +43,8 @@ pub(crate) enum Taken {
     Busy,
     /// Nothing is left and nobody came: [`Ring::set_idle`] is next.
     Empty(Empty),
-    /// Nothing is left and the ring is closed: the end. So many were evicted since the last group.
-    End { missed: u64 },
+    /// Nothing is left and the ring is closed: the end. What was evicted since the last group nobody else tells.
+    End,
 }
 
 /// Proof that the ring was found empty, needed to give the turn up.
@@ -94,7 +94,7 @@ impl Ring {
                 evicting: shape.evicting,
             }),
             between: Line(Between {
-                seen: AtomicU64::new(0),
+                evicted: Tally::new(),
                 low: shape.marks.low,
                 group_max: (capacity / 4).clamp(1, GROUP as u32),
                 spill_from: AtomicU64::new(NEVER),
@@ -225,6 +225,8 @@ impl Ring {
             let item = oldest.load(Ordering::Acquire);
             if let Some(item) = NonZeroUsize::new(item) {
                 oldest.store(0, Ordering::Relaxed);
+                // Before the head moves: who sees the gap finds it counted.
+                self.between.evicted.bump(u64::from(!mutated!("ring.evicted")));
                 self.consumer.head.publish(head + 1);
                 return Ok(Some(item));
             }
@@ -289,7 +291,7 @@ impl Ring {
         }
         let first = at.next - group.len() as u64;
         let missed = if mutated!("ring.gap") { 0 } else { first - at.handed_out };
-        self.hand_out(at);
+        at.handed_out = at.next;
         // ORDERING(ring.high): Relaxed; see `push_closely`. Taken back before HIGH is, so that no later one is missed.
         if self.consumer.passed_high.load(Ordering::Relaxed) {
             self.consumer.passed_high.store(false, Ordering::Relaxed);
@@ -382,7 +384,7 @@ impl Ring {
                 group.set_low(0);
             }
             return Some(match seen.is_closed() {
-                true => self.take_end(at),
+                true => Taken::End,
                 false => Taken::Empty(Empty(seen)),
             });
         }
@@ -394,20 +396,6 @@ impl Ring {
         }
         at.in_spill = true;
         None
-    }
-
-    /// Told once.
-    fn take_end(&self, at: &mut Position) -> Taken {
-        let missed = if mutated!("ring.last_gap") { 0 } else { at.next - at.handed_out };
-        self.hand_out(at);
-        Taken::End { missed }
-    }
-
-    fn hand_out(&self, at: &mut Position) {
-        at.handed_out = at.next;
-        if at.evicting {
-            self.between.seen.store(at.next, Ordering::Relaxed);
-        }
     }
 
     /// Before the head moves, so that what comes into the room it makes is not counted with what left. A full group

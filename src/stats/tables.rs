@@ -49,9 +49,10 @@ pub struct SubscriptionStats {
     pub topic: String,
     /// How it is dispatched, in a word.
     pub dispatch: &'static str,
-    /// Messages accepted into its mailbox (inline: handler calls).
+    /// Messages accepted into its mailbox. Of an inline subscription handler calls; if it takes everything, what reached its
+    /// topic while it stood, off by the publishes that were under way when it ended.
     pub accepted: u64,
-    /// Messages waiting now, with what is left of a snapshot. Up to 16 more (of a batch handler: up to its
+    /// Messages waiting now, with what is left of a snapshot. Up to 64 more (of a batch handler: up to its
     /// `batch_max`) may have been taken out for the handler that is running.
     pub depth: u64,
     /// The most that were seen waiting, a snapshot not counted.
@@ -75,7 +76,7 @@ pub struct SubscriptionStats {
     /// Derived from what reached the topic, so it costs the publishers nothing; off by the publishes that were under way
     /// when the subscription was made or ended.
     pub filtered: u64,
-    /// Messages its handler was called for, or that were read, and the up to 16 that were taken out for it just now.
+    /// Messages its handler was called for, or that were read, and the up to 64 that were taken out for it just now.
     pub handled: u64,
     /// What it is doing.
     pub state: SubscriptionState,

@@ -43,7 +43,9 @@ impl Members {
     /// It is over: what it has counted is kept.
     pub(super) fn remove(&self, id: u64) -> Option<Arc<Member>> {
         let member = self.0.lock().live.get(&id).cloned()?;
-        let last = member.stats_while(&[]);
+        let mut last = member.stats_while(&[]);
+        // Who still waits is about to be told; nobody would take that away again.
+        (last.blocked.now, last.blocked.waiting) = (0, None);
         let mut table = self.0.lock();
         let gone = table.live.remove(&id)?;
         table.folds += 1;

@@ -143,8 +143,9 @@ fn by_bus(plan: &Plan) -> Outcome<Sample> {
         Ok(builder.start_typed(bus.cache_updates(), move |update, _| take_update(&sink, &read, update))?)
     };
     let subscriptions: Vec<_> = plan.sinks.iter().map(subscribe).collect::<Outcome<_>>()?;
+    let mut publisher = topic.publisher();
     let time = plan.time(|number, round| {
-        topic.publish(kind.message(plan.names.state(number, round)));
+        publisher.publish(kind.message(plan.names.state(number, round)));
     });
     let round_of = |name: &str| Some(kind.read(&cache.get(&kind, name)?)?.round);
     let sample = plan.sample(time, round_of);

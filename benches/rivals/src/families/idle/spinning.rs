@@ -51,11 +51,11 @@ pub fn by_bus(
             }
         })
     };
-    let subscription = subscribe()?;
+    let (subscription, mut publisher) = (subscribe()?, topic.publisher());
     track.publish(
         |it| number.message(it),
         |message| {
-            topic.publish(message);
+            publisher.publish(message);
         },
     );
     subscription.unsubscribe_and_join()?;

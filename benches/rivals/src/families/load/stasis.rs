@@ -21,8 +21,9 @@ pub fn pool(pace: &Pace, watches: Vec<Watch>) -> Outcome<()> {
         })?)
     };
     let subscriptions: Vec<_> = watches.into_iter().map(subscribe).collect::<Outcome<_>>()?;
+    let mut publisher = topic.publisher();
     pace.publish(|number| {
-        topic.publish(kind.message(Note::new(number)));
+        publisher.publish(kind.message(Note::new(number)));
     });
     subscriptions.into_iter().try_for_each(Subscription::unsubscribe_and_join)?;
     bus.shutdown(Duration::from_secs(10))?;
