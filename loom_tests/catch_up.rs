@@ -2,7 +2,7 @@
 //! bus, in manual mode, somebody who catches up against somebody who writes.
 
 use super::one_entry::Model;
-use super::{Plain, Witness, arm, ending, explore, give_back, go_one_way, kind, profile};
+use super::{Plain, Witness, arm, counted, ending, explore, give_back, go_one_way, kind, profile};
 use crate::dispatch::fence::Fence;
 use crate::dispatch::threads::Threads;
 use crate::dispatch::wait::Wait;
@@ -136,6 +136,7 @@ fn discarded_snapshot_is_counted() {
         }
         assert_eq!((reader.mailbox().accepted(), reader.mailbox().depth()), (2, 0));
         assert!(reader.is_drained());
+        assert_eq!(counted(reader.mailbox()), 2);
     });
     assert!(LATE.was_seen());
 }

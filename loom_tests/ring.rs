@@ -232,6 +232,7 @@ impl Post {
 
     fn end(&self) -> bool {
         self.log.write(|log| {
+            assert!(log.missed <= self.ring.evicted());
             log.missed = self.ring.evicted();
             log.ends += 1;
         });

@@ -212,3 +212,31 @@ fn reader_that_goes_counts_no_more() {
     });
     assert!(COUNTED.was_seen() && LATE.was_seen());
 }
+
+/// A shutdown throws the queue away while the reader reads on to the end: what it did not read it is told, and the figures say
+/// the same.
+#[test]
+fn reader_that_reads_on_is_told_what_was_thrown_away() {
+    static READ: Witness = Witness::new();
+    static THROWN: Witness = Witness::new();
+    explore(4, || {
+        let reader = Arc::new(reader());
+        send(reader.mailbox(), &kind(), 1);
+        close(reader.mailbox());
+        let its = reader.clone();
+        let shutdown = spawn(move || its.throw_away());
+        let (mut read_items, mut missed) = (0, 0);
+        while let Some(item) = read(&reader) {
+            missed += item.told.missed;
+            read_items += u64::from(item.told.end.is_none());
+        }
+        assert_eq!((missed, read_items), (counted(reader.mailbox()), 1 - missed));
+        if missed > 0 {
+            THROWN.see()
+        } else {
+            READ.see()
+        }
+        assert_eq!(shutdown.join().unwrap(), missed);
+    });
+    assert!(READ.was_seen() && THROWN.was_seen());
+}

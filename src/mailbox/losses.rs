@@ -1,14 +1,15 @@
 //! What a mailbox lost, by reason, and what its handler was not told of yet.
 //!
-//! A loss is counted under its reason, then owed to the handler; the owner pays with the next delivery. Composing the
-//! final message seals the counts, and tells everything that was counted and never told, owed or not yet. A publisher that
+//! A loss is counted under its reason, then owed to the handler if another delivery can come before the final one; the
+//! owner pays with the next. Composing the final message seals the counts, and tells everything that was counted and never told, owed or not yet. A publisher that
 //! comes later finds its count sealed: its message is told by nobody, and counts as published after the end. So counts
 //! never fall, and those of a subscription that is over are what it was told. Who drops a stream is told nothing, and
 //! seals as well.
 //!
 //! | who | the reason's count | `owed` | `told` |
 //! | --- | --- | --- | --- |
-//! | who lost n: publisher, owner, who throws the queue away | +n, by compare-exchange; sealed: it came late | +n | |
+//! | who was refused or evicted n from the lane, who throws n out of a stream | +n, by compare-exchange; sealed: it came late | +n | |
+//! | who replaced n of one key; the owner that throws its queue away | the same | | |
 //! | owner, behind a gap of n in the ring, which has counted it | | +n | |
 //! | owner, before a delivery | | n to 0 | +n, and what its key has lost |
 //! | owner, final message | each sealed; all that was counted less `told` is told with it | | |
@@ -17,7 +18,7 @@ use crate::stats::Lost;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{LazyBox, Tally};
 
-/// In a count: the final message was composed, and told it.
+/// In a count: the end has come, and nothing is added any more.
 const SEALED: u64 = 1 << 63;
 
 /// Why a message was not delivered. That a policy ended the subscription is not here: it happens once, and the reason of
@@ -85,8 +86,7 @@ impl Losses {
         self.rare.get().map_or(0, |rare| rare.late.get())
     }
 
-    /// Counts what was lost; who tells of it is the caller's to see to. False: the final message was composed before, and
-    /// nothing was counted.
+    /// Counts what was lost; who tells of it is the caller's to see to. False: the end had come, and nothing was counted.
     pub(super) fn count(&self, why: Loss, messages: u64) -> bool {
         self.rare().count(why, messages)
     }

@@ -157,7 +157,7 @@ impl Mailbox {
         Offer::Closed { turn: false }
     }
 
-    /// Takes the oldest out until there is room. The owner finds the gap, and counts it.
+    /// Takes the oldest out until there is room. The ring counts it, and the owner that finds the gap tells.
     fn offer_evicting(&self, word: NonZeroUsize, evicted: &mut Vec<Entry>) -> Offer {
         for tries in 0_u64.. {
             let head = match self.ring.push(word, WhenFull::Evict) {

@@ -79,7 +79,8 @@ impl Prelude {
 
     /// How many there were, and how many of them still stand.
     fn count(&self) -> (u64, u64) {
-        match self.left.load(Ordering::Relaxed) {
+        // ORDERING(prelude.left): Acquire; pairs with the Release in `take_all`: what does not stand any more was counted.
+        match self.left.load(Ordering::Acquire) {
             NOT_PLACED => (0, 0),
             left => (self.total.load(Ordering::Relaxed), left),
         }
@@ -141,17 +142,19 @@ impl Prelude {
         })
     }
 
-    /// Everything that still stands.
+    /// Everything that still stands. `count` is told how many, before anybody finds them gone.
     ///
     /// # Safety
     ///
     /// The caller is the owner.
-    pub(super) unsafe fn take_all(&self) -> vec::IntoIter<Standing> {
+    pub(super) unsafe fn take_all(&self, count: impl FnOnce(u64)) -> vec::IntoIter<Standing> {
         // SAFETY: as the caller says.
         let rest =
             self.items.with_mut(|list| unsafe { std::mem::replace(&mut *list, Vec::new().into_iter()) });
-        if self.is_placed() {
-            self.left.store(0, Ordering::Relaxed);
+        if rest.len() > 0 {
+            count(rest.len() as u64);
+            // ORDERING(prelude.left): Release; pairs with the Acquire in `count`.
+            self.left.store(0, Ordering::Release);
         }
         rest
     }
@@ -248,9 +251,8 @@ impl Mailbox {
     pub(super) unsafe fn throw_away_prelude(&self) {
         let Some(prelude) = &self.prelude else { return };
         // SAFETY: as the caller says.
-        let rest = unsafe { prelude.take_all() };
+        let rest = unsafe { prelude.take_all(|rest| _ = self.losses.count(Loss::Discarded, rest)) };
         if rest.len() > 0 {
-            self.losses.count(Loss::Discarded, rest.len() as u64);
             frames::enter(self.profile.bus, self.profile.id, || drop(rest));
         }
     }

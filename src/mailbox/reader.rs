@@ -251,14 +251,22 @@ impl Reader {
         if mutated!("reader.drop") {
             return 0;
         }
-        let losses = &self.mailbox.losses;
         let (mut thrown, mut count) = (Vec::new(), 0);
+        let losses = &self.mailbox.losses;
+        // Under the lock: who reads on, and comes to the end, finds it counted.
+        let mut lose = |more: u64| {
+            if more > 0 && !mutated!("reader.discarded") {
+                losses.count_and_owe(Loss::Discarded, more);
+            }
+            count += more;
+        };
         let (last, _standing) = {
             let mut place = self.place.lock();
             // SAFETY: the lock makes us the only reader.
-            let standing = self.mailbox.prelude.as_ref().map(|prelude| unsafe { prelude.take_all() });
-            let mut more = standing.as_ref().map_or(0, |standing| standing.len() as u64);
+            let standing =
+                self.mailbox.prelude.as_ref().map(|prelude| unsafe { prelude.take_all(&mut lose) });
             loop {
+                let mut more = 0;
                 for word in place.group.by_ref().filter(|word| *word != Entry::STANDING) {
                     // SAFETY: taken out of the ring, so ours alone.
                     let (found, lost) = unsafe { self.mailbox.find(word) };
@@ -266,9 +274,7 @@ impl Reader {
                     losses.owe(lost);
                     more += 1;
                 }
-                // Under the lock: who reads on, and comes to the end, finds it counted.
-                losses.count_and_owe(Loss::Discarded, more);
-                count += std::mem::take(&mut more);
+                lose(more);
                 // SAFETY: the lock makes us the only reader.
                 match unsafe { self.mailbox.take(&mut place.group, GROUP_SMALL) } {
                     Taken::Some { first, .. } => place.index = first,

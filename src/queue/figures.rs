@@ -20,7 +20,7 @@ impl Ring {
     /// How many items producers ever took out to make room. What is out by the [`head`](Self::head) that was read before is
     /// counted.
     pub(crate) fn evicted(&self) -> u64 {
-        self.between.evicted.get()
+        self.consumer.evicted.get()
     }
 
     /// The deepest the ring was seen by its owner, or is now.

@@ -52,7 +52,8 @@
 //!
 //! With [`WhenFull::Evict`] both the owner and a producer that found the ring full may move `head`, each after
 //! setting TAKEN on the very head it read. What the owner missed is the gap between the head it finds and the
-//! last one it left: exact, and in order, without a counter.
+//! last one it left: exact, and in order. How many were taken out in all is counted with TAKEN, before the head moves, so
+//! whoever sees a gap finds it counted; what was evicted behind the last item is known by that alone.
 //!
 //! # Congestion
 //!

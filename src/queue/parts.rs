@@ -16,7 +16,8 @@ pub(super) struct Position {
     pub(super) handed_out: u64,
     /// Null until the owner has seen them.
     pub(super) slots: *mut AtomicUsize,
-    pub(super) high_mark: u64,
+    /// The high mark, as far as it goes: who took so many out looks whether it was passed.
+    pub(super) high_mark: u32,
     pub(super) in_spill: bool,
     /// HIGH was seen, and nobody else clears it.
     pub(super) high: bool,
@@ -55,8 +56,6 @@ pub(super) struct Producers {
 
 /// What nobody touches often, between the two lines that must stay apart.
 pub(super) struct Between {
-    /// How many items producers took out to make room. Written with `head` taken, so by one at a time.
-    pub(super) evicted: Tally,
     pub(super) low: u64,
     /// A group has at most so many: a quarter of the capacity.
     pub(super) group_max: u32,
@@ -65,9 +64,11 @@ pub(super) struct Between {
     pub(super) spill: LazyBox<Spill>,
 }
 
-/// What the owner writes, on one line.
+/// What the owner writes, on one line; and producers that take the oldest out.
 pub(super) struct Consumer {
     pub(super) head: Head,
+    /// How many items producers took out to make room. Written with `head` taken, so by one at a time, who has the line.
+    pub(super) evicted: Tally,
     pub(super) position: UnsafeCell<Position>,
     pub(super) deepest: AtomicU64,
     /// Somebody has set HIGH since the owner last looked. Here, because an owner that takes thin groups never sees the tail.

@@ -94,7 +94,6 @@ impl Ring {
                 evicting: shape.evicting,
             }),
             between: Line(Between {
-                evicted: Tally::new(),
                 low: shape.marks.low,
                 group_max: (capacity / 4).clamp(1, GROUP as u32),
                 spill_from: AtomicU64::new(NEVER),
@@ -102,11 +101,12 @@ impl Ring {
             }),
             consumer: Line(Consumer {
                 head: Head::new(),
+                evicted: Tally::new(),
                 position: UnsafeCell::new(Position {
                     next: 0,
                     handed_out: 0,
                     slots: ptr::null_mut(),
-                    high_mark: high,
+                    high_mark: high.min(u64::from(u32::MAX)) as u32,
                     in_spill: false,
                     high: false,
                     evicting: shape.evicting,
@@ -226,7 +226,7 @@ impl Ring {
             if let Some(item) = NonZeroUsize::new(item) {
                 oldest.store(0, Ordering::Relaxed);
                 // Before the head moves: who sees the gap finds it counted.
-                self.between.evicted.bump(u64::from(!mutated!("ring.evicted")));
+                self.consumer.evicted.bump(u64::from(!mutated!("ring.evicted")));
                 self.consumer.head.publish(head + 1);
                 return Ok(Some(item));
             }
@@ -402,7 +402,7 @@ impl Ring {
     /// hides more behind it, and one of the size of the high mark may have passed it: only then the tail is worth its line.
     fn note_depth(&self, at: &mut Position, taken: usize, most: usize) {
         let mut depth = taken as u64;
-        if taken == most || depth >= at.high_mark {
+        if taken == most || depth >= u64::from(at.high_mark) {
             let seen = self.producers.tail.read();
             at.high = seen.is_high();
             depth = seen.index() - (at.next - taken as u64);

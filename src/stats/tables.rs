@@ -76,7 +76,8 @@ pub struct SubscriptionStats {
     /// Derived from what reached the topic, so it costs the publishers nothing; off by the publishes that were under way
     /// when the subscription was made or ended.
     pub filtered: u64,
-    /// Messages its handler was called for, or that were read, and the up to 64 that were taken out for it just now.
+    /// Messages its handler was called for, or that were read, and the up to 64 (of a batch handler: up to its
+    /// `batch_max`) that were taken out for it just now.
     pub handled: u64,
     /// What it is doing.
     pub state: SubscriptionState,

@@ -104,7 +104,7 @@ pub struct Refused {
 
 /// Sums over the life of a bus. They never go back, whatever subscriptions and topics come and go; `filtered` may be
 /// told too high while publishes are under way, and `handled` by what had been taken out for a handler or a reader and was
-/// thrown away then: 64 at most for each subscription.
+/// thrown away then: 64 at most for each subscription, of a batch handler its `batch_max`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "json", derive(serde::Serialize))]
 #[non_exhaustive]

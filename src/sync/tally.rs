@@ -1,8 +1,10 @@
 //! A count for figures.
 //!
-//! The standard library's atomic even in models: figures order nothing, nobody decides by them (but a bounded
-//! cache by how many entries it has), and a model that explored them would look at nothing else. Every access is Relaxed. Where one thread at a time writes (an owner, a
-//! worker), [`bump`](Tally::bump) is a load and a store; no locked instruction is needed.
+//! The standard library's atomic even in models: figures order nothing, and a model that explored them would look at
+//! nothing else. Nobody decides by them, but a bounded cache by how many entries it has, and the final message, which tells
+//! what was counted and not told: what it sums up beside that is written by who has the turn, or with a ring's head taken.
+//! Every access is Relaxed. Where one thread at a time writes (an owner, a worker), [`bump`](Tally::bump) is a load and a
+//! store; no locked instruction is needed.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
