@@ -85,6 +85,7 @@ pub(crate) mod clock {
 
     pub(crate) use wall_ns as coarse_ns;
     pub(crate) use wall_ns as coarse_wall_ns;
+    pub(crate) use wall_ns as exact_ns;
 
     pub(crate) fn coarse_step_ns() -> u64 {
         0
