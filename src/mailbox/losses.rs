@@ -1,10 +1,10 @@
 //! What a mailbox lost, by reason, and what its handler was not told of yet.
 //!
 //! A loss is counted under its reason, then owed to the handler if another delivery can come before the final one; the
-//! owner pays with the next. Composing the final message seals the counts, and tells everything that was counted and never told, owed or not yet. A publisher that
-//! comes later finds its count sealed: its message is told by nobody, and counts as published after the end. So counts
-//! never fall, and those of a subscription that is over are what it was told. Who drops a stream is told nothing, and
-//! seals as well.
+//! owner pays with the next. Composing the final message seals the counts, and tells everything that was counted and never
+//! told, owed or not yet. A publisher that comes later finds its count sealed: its message is told by nobody, and counts as
+//! published after the end. So counts never fall, and those of a subscription that is over are what it was told. Who drops
+//! a stream is told nothing, and seals as well.
 //!
 //! | who | the reason's count | `owed` | `told` |
 //! | --- | --- | --- | --- |
