@@ -130,7 +130,7 @@ fn the_cache_has_what_two_switches_say_and_what_it_means_together() {
 #[test]
 fn what_was_its_own_goes_with_a_switch_and_the_rest_stays() {
     let mut dice = Dice::new();
-    for _ in 0..8 {
+    for _ in 0..4 {
         let (mut pair, gone) = (Pair::new(), dice.below(2));
         for _ in 0..500 + dice.below(2000) {
             pair.step(dice.below(2));
