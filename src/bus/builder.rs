@@ -21,6 +21,7 @@ use crate::topic::exchange::Exchange;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 type PanicHook = Arc<dyn Fn(&PanicReport<'_>) + Send + Sync>;
@@ -284,9 +285,11 @@ impl BusBuilder {
     }
 }
 
-/// How many workers there may be unless told otherwise.
+/// How many workers there may be unless told otherwise. The system is asked once: it reads the files of control groups to
+/// answer, which takes longer than all else of a bus that has no threads yet.
 pub(super) fn workers_auto() -> usize {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    let processors = *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from));
     (2 * processors).clamp(4, SEATS_MAX)
 }
 
