@@ -67,7 +67,7 @@ impl Mailbox {
     /// As `run_work`, for a handler of batches.
     pub(super) fn run_batches(&self, work: &mut Work, budget: Budget) -> After {
         let (mut handled, mut spins, mut began) = (0u32, 0, budget.now);
-        let mut pace = Pace::of(work.group, &self.clock);
+        let mut pace = Pace::default();
         loop {
             let Some(Handler::Batch(batcher)) = &mut work.handler else { return After::Ended };
             let stopped = self.collect(batcher);
@@ -75,6 +75,9 @@ impl Mailbox {
                 batcher.items.clear();
             }
             let found = batcher.items.len();
+            if stopped.is_none() {
+                pace.begin(work.group, &self.clock);
+            }
             if stopped.is_none() || !mutated!("batch.rest") {
                 self.call_batch(batcher);
             }

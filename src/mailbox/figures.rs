@@ -33,14 +33,14 @@ impl Mailbox {
         now
     }
 
-    /// A full group was handled, and timed unless it was the first of a run. Returns when the next one begins, by the exact
-    /// clock, which is no more than a step away from the coarse one.
+    /// A full group was handled, and maybe thin ones before it, since `began`. Returns when the next one begins, by the
+    /// exact clock, which is no more than a step away from the coarse one.
     #[inline]
     pub(super) fn note_group(&self, lap: &Lap, began: u64) -> u64 {
         if began == 0 {
             return 0;
         }
-        let took = lap.group.unwrap_or_else(|| lap.now.saturating_sub(began));
+        let took = lap.now.saturating_sub(began);
         if self.clock.is_long(took) {
             self.note_long(took);
         }

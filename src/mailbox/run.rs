@@ -54,7 +54,7 @@ impl Mailbox {
     fn run_work(&self, work: &mut Work, budget: Budget) -> After {
         let mut group = Group::default();
         let (mut handled, mut spins, mut began) = (0u32, 0, budget.now);
-        let mut pace = Pace::of(work.group, &self.clock);
+        let mut pace = Pace::default();
         let mut thin = false;
         loop {
             if budget.linger && handled > 0 && (thin || !self.has_more()) {
@@ -74,6 +74,9 @@ impl Mailbox {
                     let is_first = handled == 0;
                     thin = !is_full;
                     handled = handled.saturating_add(group.len() as u32);
+                    if is_full {
+                        pace.begin(work.group, &self.clock);
+                    }
                     self.deliver(work, &mut group, first);
                     // After a thin group nothing waits, as a rule, and the run ends by itself.
                     let late = match is_full {
@@ -163,13 +166,12 @@ impl Mailbox {
             // SAFETY: taken out of the ring, so it is ours alone.
             let (entry, lost) = unsafe { self.open(word, Arrived::Called) };
             let entry = cursor.entry.insert(entry);
-            self.note_reached(cursor.index);
             let seq = cursor.index.wrapping_add(cursor.base);
             let missed = self.losses.tell(lost);
 
             let arrival = Arrival { message: entry.message(), told: Told { missed, seq, end: None } };
-            match seq & untimed {
-                0 => self.timed(seq, || handler(&arrival)),
+            match cursor.index & untimed {
+                0 => self.reached_and_timed(cursor.index, seq, || handler(&arrival)),
                 _ => handler(&arrival),
             }
             cursor.next();
@@ -240,7 +242,7 @@ pub(super) struct Lap {
     pub(super) group: Option<u64>,
 }
 
-/// How long the groups of one run take. The clock is asked only after a full one, when more may wait.
+/// How long the full groups of one run take: behind those more may wait. For others the clock is not asked.
 #[derive(Default)]
 pub(super) struct Pace {
     /// When the first lap ended, or began if it was timed; and when the last one ended.
@@ -248,10 +250,12 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Of a run that begins with groups of that size: one that may be large is timed as well.
-    pub(super) fn of(group: usize, clock: &Clock) -> Self {
-        let now = (group > GROUP_SMALL).then(|| clock.monotonic_ns());
-        Self { laps: now.map(|now| (now, now)) }
+    /// A full group is about to be handled. The first of a run is timed as well if it may be large.
+    pub(super) fn begin(&mut self, group: usize, clock: &Clock) {
+        if self.laps.is_none() && group > GROUP_SMALL {
+            let now = clock.monotonic_ns();
+            self.laps = Some((now, now));
+        }
     }
 
     /// A group was handled: sets how many messages the next one may have, and returns how long it all took.

@@ -46,7 +46,8 @@ impl Mailbox {
         }
     }
 
-    /// A call is timed if its number has none of these bits.
+    /// A call is timed if its number has none of these bits. That of a message whose delay may be measured always is: the
+    /// same reading tells when it was reached and when its call began.
     #[inline]
     pub(super) fn untimed(&self) -> u64 {
         self.times.get().map_or(HandlerTime::UNTIMED, |times| times.handling.untimed())
@@ -55,7 +56,16 @@ impl Mailbox {
     /// Times the call of that number.
     #[cold]
     pub(super) fn timed<R>(&self, number: u64, call: impl FnOnce() -> R) -> R {
-        self.times().handling.timed(number, || self.clock.monotonic_ns(), call)
+        let clock = || self.clock.monotonic_ns();
+        self.times().handling.timed(number, clock(), clock, call)
+    }
+
+    /// The message at `index` is about to be handled, by the call of that number, which is timed.
+    #[cold]
+    pub(super) fn reached_and_timed<R>(&self, index: u64, number: u64, call: impl FnOnce() -> R) -> R {
+        let (times, clock) = (self.times(), || self.clock.monotonic_ns());
+        let began = times.delay.reached(index, clock).unwrap_or_else(clock);
+        times.handling.timed(number, began, clock, call)
     }
 
     /// A run took so long by the coarse clock.

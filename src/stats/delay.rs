@@ -105,17 +105,16 @@ impl DelaySample {
     }
 
     /// The message at `index` (a negative one: before all others) is about to be handled. One owner at a time calls this.
+    /// Returns what time it is, if the clock was asked.
     #[inline]
-    pub(crate) fn reached(&self, index: u64, clock: impl FnOnce() -> u64) {
-        if Self::may_take(index) {
-            self.measure(index, clock);
-        }
+    pub(crate) fn reached(&self, index: u64, clock: impl FnOnce() -> u64) -> Option<u64> {
+        if Self::may_take(index) { self.measure(index, clock) } else { None }
     }
 
-    fn measure(&self, index: u64, clock: impl FnOnce() -> u64) {
+    fn measure(&self, index: u64, clock: impl FnOnce() -> u64) -> Option<u64> {
         if index > u64::MAX / 2 {
             // Before the first one: it was not queued.
-            return;
+            return None;
         }
         let mut left = 0;
         let mut hit = 0;
@@ -133,13 +132,16 @@ impl DelaySample {
             }
             place.set(0);
         }
-        if hit != 0 {
-            self.last.set(hit);
-            self.delays.record(elapsed(hit, clock()), 1);
-        }
         if left <= PLACES / 4 {
             self.doubled.set(self.doubled.get().saturating_sub(1));
         }
+        if hit == 0 {
+            return None;
+        }
+        let now = clock();
+        self.last.set(hit);
+        self.delays.record(elapsed(hit, now), 1);
+        Some(now)
     }
 
     /// Since when, at the earliest, the message at `head` waits: the latest of the samples up to it. None that says so:
@@ -241,7 +243,7 @@ mod tests {
         let widest = places.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap() * EVERY;
         assert!(widest <= depth / 4, "{places:?}");
         // As it runs dry, the stride follows: a shallow queue is sampled finely again.
-        (0..depth).for_each(|index| delay.reached(index, || depth * 1_000));
+        (0..depth).for_each(|index| _ = delay.reached(index, || depth * 1_000));
         assert_eq!(delay.doubled.get(), 0);
         assert!(delay.read().samples >= 4);
     }

@@ -40,16 +40,21 @@ impl HandlerTime {
         Self { times: Histogram::new(), slow: Tally::new(), watched: Tally::new(), accounted: Tally::new() }
     }
 
-    /// For calls that one thread at a time makes: the call at `seq` is timed if it has none of these bits.
+    /// For calls that one thread at a time makes: a call is timed if its number has none of these bits.
     #[inline]
     pub(crate) fn untimed(&self) -> u64 {
         if self.watched.get() == 0 { Self::UNTIMED } else { 0 }
     }
 
-    /// Times the call at `seq`.
-    #[cold]
-    pub(crate) fn timed<R>(&self, seq: u64, clock: impl Fn() -> u64, call: impl FnOnce() -> R) -> R {
-        let began = clock();
+    /// Times the call at `seq`, which begins now.
+    #[inline]
+    pub(crate) fn timed<R>(
+        &self,
+        seq: u64,
+        began: u64,
+        clock: impl FnOnce() -> u64,
+        call: impl FnOnce() -> R,
+    ) -> R {
         let result = call();
         let took = clock().saturating_sub(began);
         // At most a whole stride: what was taken out of the queue by others was no call.
@@ -118,7 +123,7 @@ mod tests {
     fn call(times: &HandlerTime, now: &Cell<u64>, seq: u64, took: u64) {
         let handler = || now.set(now.get() + took);
         match seq & times.untimed() == 0 {
-            true => times.timed(seq, || now.get(), handler),
+            true => times.timed(seq, now.get(), || now.get(), handler),
             false => handler(),
         }
     }
