@@ -377,3 +377,16 @@ fn g5_conflated_updates_form_a_chain() {
         end(&world.bus);
     }
 }
+
+/// However few there are: none of them has a place in the ring by which a call is timed.
+#[test]
+fn calls_with_what_stands_are_timed() {
+    let (bus, kind) = manual_states();
+    let topic = bus.topic("states").unwrap();
+    let cached = topic.caching(&states::cache(&bus, &kind)).unwrap();
+    (0..10).for_each(|id| _ = topic.publish(kind.message(state(&id.to_string(), id))));
+    let sub = cached.subscribe_with_snapshot("late", |_| {}).unwrap();
+    bus.run_until_idle();
+    let stats = sub.stats();
+    assert!(stats.accepted > 10 && stats.handler.samples > 0, "{stats}");
+}

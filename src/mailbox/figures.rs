@@ -33,8 +33,9 @@ impl Mailbox {
         now
     }
 
-    /// A full group was handled, and maybe thin ones before it, since `began`. Returns when the next one begins, by the
-    /// exact clock, which is no more than a step away from the coarse one.
+    /// A full group was handled, and maybe thin ones before it, since `began`: by the exact clock, if that was read, else by
+    /// the coarse one, which is no more than a step away. Only a group that was timed by itself says that the handler is to be
+    /// watched. Returns when the next one begins.
     #[inline]
     pub(super) fn note_group(&self, lap: &Lap, began: u64) -> u64 {
         if began == 0 {

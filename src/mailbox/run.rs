@@ -74,8 +74,12 @@ impl Mailbox {
                     let is_first = handled == 0;
                     thin = !is_full;
                     handled = handled.saturating_add(group.len() as u32);
-                    if is_full {
-                        pace.begin(work.group, &self.clock);
+                    if is_full
+                        && let Some(now) = pace.begin(work.group, &self.clock)
+                        && is_first
+                        && began > 0
+                    {
+                        began = now;
                     }
                     self.deliver(work, &mut group, first);
                     // After a thin group nothing waits, as a rule, and the run ends by itself.
@@ -161,7 +165,7 @@ impl Mailbox {
 
     #[inline(always)]
     fn call_each(&self, handler: &mut EachHandler, group: &mut Group, cursor: &mut Cursor) {
-        let untimed = self.untimed();
+        let untimed = if cursor.is_standing() { 0 } else { self.untimed() };
         for word in group {
             // SAFETY: taken out of the ring, so it is ours alone.
             let (entry, lost) = unsafe { self.open(word, Arrived::Called) };
@@ -235,7 +239,8 @@ impl Mailbox {
     }
 }
 
-/// How long the run has taken since its first full group, and how long the last group, unless it was that one.
+/// How long the run has taken since its first full group ended, or began if that was timed; and how long what came since
+/// then, or since the last lap: a full group, and maybe thin ones before it.
 pub(super) struct Lap {
     pub(super) now: u64,
     pub(super) run: u64,
@@ -250,12 +255,12 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// A full group is about to be handled. The first of a run is timed as well if it may be large.
-    pub(super) fn begin(&mut self, group: usize, clock: &Clock) {
-        if self.laps.is_none() && group > GROUP_SMALL {
-            let now = clock.monotonic_ns();
-            self.laps = Some((now, now));
-        }
+    /// A full group is about to be handled. The first of a run is timed as well if it may be large: `Some` is when it began.
+    pub(super) fn begin(&mut self, group: usize, clock: &Clock) -> Option<u64> {
+        let is_timed = self.laps.is_none() && group > GROUP_SMALL;
+        let now = is_timed.then(|| clock.monotonic_ns())?;
+        self.laps = Some((now, now));
+        Some(now)
     }
 
     /// A group was handled: sets how many messages the next one may have, and returns how long it all took.
@@ -283,6 +288,13 @@ struct Cursor {
 }
 
 impl Cursor {
+    /// Whether it is at the first message of all, and that was there before the subscription: a look at what stands may be
+    /// over before a number comes by at which a call is timed.
+    #[inline(always)]
+    fn is_standing(&self) -> bool {
+        self.base != 0 && self.index.wrapping_add(self.base) == 0
+    }
+
     /// The call is over: a waiter is told, the message goes. Outside the handler, inside the frame.
     #[inline(always)]
     fn next(&mut self) {

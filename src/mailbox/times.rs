@@ -9,6 +9,9 @@ pub(super) struct Times {
     handling: HandlerTime,
 }
 
+// Who times calls by their places comes to all of those.
+const _: () = assert!(DelaySample::EVERY & HandlerTime::UNTIMED == 0);
+
 impl Times {
     fn new() -> Self {
         Self { delay: DelaySample::new(), handling: HandlerTime::new() }
@@ -46,8 +49,8 @@ impl Mailbox {
         }
     }
 
-    /// A call is timed if its number has none of these bits. That of a message whose delay may be measured always is: the
-    /// same reading tells when it was reached and when its call began.
+    /// A call is timed if its number, or its message's place in the ring, has none of these bits. That of a message whose
+    /// delay may be measured always is: one reading tells when it was reached and when its call began.
     #[inline]
     pub(super) fn untimed(&self) -> u64 {
         self.times.get().map_or(HandlerTime::UNTIMED, |times| times.handling.untimed())

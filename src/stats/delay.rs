@@ -16,8 +16,7 @@ use super::histogram::Histogram;
 use super::timing::Timing;
 use crate::sync::Tally;
 
-/// Every so many indices one may be sampled, at most.
-const EVERY: u64 = 64;
+const EVERY: u64 = DelaySample::EVERY;
 /// So many samples may be in flight.
 const PLACES: usize = 8;
 /// A sample's time, in units of 64 ns, fills the upper 40 bits: it wraps after 19 hours.
@@ -41,6 +40,9 @@ pub(crate) struct DelaySample {
 }
 
 impl DelaySample {
+    /// Every so many indices one may be sampled, at most.
+    pub(crate) const EVERY: u64 = 64;
+
     pub(crate) const fn new() -> Self {
         Self {
             samples: [const { Tally::new() }; PLACES],
