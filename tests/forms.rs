@@ -22,5 +22,5 @@ fn recorded_values_hold() {
 
 #[test]
 fn made_up_values_hold() {
-    replay::made_up(600, 300, run);
+    replay::made_up(0..600, 300, run);
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 /// Runs every case recorded for that target. Returns how many there were.
@@ -19,9 +20,9 @@ pub(crate) fn recorded(target: &str, mut run: impl FnMut(&[u8])) -> usize {
     files.len()
 }
 
-/// Runs so many cases of random bytes, the same ones each time.
-pub(crate) fn made_up(cases: u64, longest: u64, mut run: impl FnMut(&[u8])) {
-    for case in 0..cases {
+/// Runs the cases of those numbers, of random bytes that are the same each time.
+pub(crate) fn made_up(cases: Range<u64>, longest: u64, mut run: impl FnMut(&[u8])) {
+    for case in cases {
         println!("case {case}");
         let mut numbers = Numbers(case);
         let length = numbers.next().unwrap_or_default() % longest;
