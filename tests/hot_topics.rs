@@ -6,7 +6,7 @@
 mod common;
 
 use common::*;
-use stasis_bus::{Bus, MessageType, Overflow, Topic};
+use stasis_bus::{Bus, Filter, MessageType, Overflow, Topic};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -174,4 +174,55 @@ fn the_system_is_asked_for_its_fence_when_the_first_bus_is_built() {
         let _bus = Bus::builder().manual().build().unwrap();
         assert_eq!(fence(), Ok(()));
     }
+}
+
+/// Straight or not, by whichever way: a message comes to those whose filters take it, and to no others.
+#[test]
+fn g1_filters_of_a_busy_topic_are_asked_of_every_type() {
+    let _watched = watched();
+    let bus = Bus::builder().manual().build().unwrap();
+    let topic = bus.topic("topic").unwrap();
+    // More than a look at a filter knows by itself.
+    let kinds: Vec<_> = (0..70).map(|n| bus.message_type::<u64>(&format!("type {n}")).unwrap()).collect();
+    let [both, first, last] = [0, 1, 69].map(|n| &kinds[n]);
+    let listen = |name: &str, filter: Filter| {
+        topic.subscription(name).overflow(Overflow::DropOldest).filter(filter).start(|_| {}).unwrap()
+    };
+    let subs = [
+        listen("a", Filter::all().accept(both).accept(first)),
+        listen("b", Filter::all().accept(both).accept(last)),
+    ];
+    let mut publisher = topic.publisher();
+    let mut check = |due: &dyn Fn(usize) -> u32, listeners: u32| {
+        publish(&topic, both, OFTEN);
+        for (n, kind) in kinds.iter().enumerate() {
+            let kept = kind.message(0);
+            let reports = [
+                topic.publish(kind.message(0)),
+                publisher.publish(kind.message(0)),
+                topic.republish(&kept),
+                publisher.republish(&kept),
+            ];
+            for report in reports {
+                assert_eq!((report.accepted, report.filtered), (due(n), listeners - due(n)), "type {n}");
+            }
+        }
+    };
+    let of_two = |n| [2, 1].get(n).copied().unwrap_or(u32::from(n == 69));
+    check(&of_two, 2);
+    subs[1].set_filter(&Filter::all().accept(both)).unwrap();
+    check(&|n| [2, 1].get(n).copied().unwrap_or(0), 2);
+    subs[1].set_filter(&Filter::all()).unwrap();
+    check(&|n| 1 + u32::from(n < 2), 2);
+    subs[0].set_filter(&Filter::all()).unwrap();
+    check(&|_| 2, 2);
+    // It looks at more than the type.
+    let picky = listen("c", Filter::all().id_prefix("x"));
+    check(&|_| 3, 3);
+    picky.set_filter(&Filter::all().accept(last)).unwrap();
+    check(&|n| 2 + u32::from(n == 69), 3);
+    bus.run_until_idle();
+    // Both have heard of the third one's coming, too.
+    let came = subs.each_ref().map(|sub| sub.stats().handled + sub.stats().missed - 1);
+    assert_eq!(came, [3 * 2 + 3 * 70, 2 + 1 + 4 * 70].map(|types| 6 * OFTEN + 4 * types));
 }

@@ -34,6 +34,16 @@ impl Glance {
     pub(crate) fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
+
+    /// What both take.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0 | (self.0 | other.0) & ASK)
+    }
+
+    /// Whether there is a type that is taken for sure.
+    pub(crate) fn takes_some(self) -> bool {
+        self.0 & ASK == 0 && self.0 != 0
+    }
 }
 
 #[cfg(all(test, not(bus_loom)))]
@@ -51,5 +61,11 @@ mod tests {
         assert_eq!([0, 62, 63].map(|kind| Glance::NOTHING.takes(kind)), [Some(false), Some(false), None]);
         assert_eq!(first_and_last.or(Glance::of_types(2)).takes(1), Some(true));
         assert_eq!(first_and_last.or(Glance::UNKNOWN).takes(0), None);
+        let first = first_and_last.and(Glance::of_types(1 | 2));
+        assert_eq!([0, 1, 62].map(|kind| first.takes(kind)), [Some(true), Some(false), Some(false)]);
+        assert_eq!(first_and_last.and(Glance::ALL), first_and_last);
+        assert_eq!(first_and_last.and(Glance::UNKNOWN).takes(0), None);
+        let some = [first, Glance::ALL, first.and(Glance::of_types(2)), first.and(Glance::UNKNOWN)];
+        assert_eq!(some.map(Glance::takes_some), [true, true, false, false]);
     }
 }

@@ -1,4 +1,5 @@
-//! The straight way of a message that everybody on a list takes: no filters, nobody left out, nobody who waits for it.
+//! The straight way of a message that everybody on a list takes: no filters or such as name its type, nobody left out, nobody
+//! who waits for it.
 //!
 //! In nearly every mailbox there is room, as far as its producers' line tells, and nobody else is claiming: then the
 //! message is in with one claim, and nothing of the mailbox but that line and a slot was touched. Whatever else there is
@@ -11,6 +12,7 @@ use super::turns::{Queued, Turns};
 use super::walk::{Fanout, Walk};
 use crate::mailbox::{Consumer, Moment, Patience};
 use crate::message::Message;
+use crate::message::kind::Kind;
 use crate::sync::mutated;
 use crate::sync::stands::Standing;
 
@@ -18,14 +20,14 @@ use crate::sync::stands::Standing;
 const SAME_MOMENT: usize = 64;
 
 impl Walk<'_> {
-    /// Whether what was collected is one list of nothing but mailboxes that take everything.
+    /// Whether what was collected is one list of nothing but mailboxes that take messages of that type.
     #[inline]
-    pub(super) fn goes_straight<'r>(&self, reached: &'r [Reached]) -> Option<&'r Subscribers> {
+    pub(super) fn goes_straight<'r>(&self, reached: &'r [Reached], kind: &Kind) -> Option<&'r Subscribers> {
         let [Reached { list, .. }] = reached else { return None };
-        (list.is_straight() && !self.control && self.around.is_none()).then_some(list)
+        (list.is_straight_for(kind) && !self.control && self.around.is_none()).then_some(list)
     }
 
-    /// The list that the topic shows, if a message is handed out straight there.
+    /// The list that the topic shows, if messages of some types are handed out straight there.
     #[inline]
     pub(super) fn stand(&self) -> Option<Standing<'_, Subscribers>> {
         match self.control || self.timed.get().is_some() || self.around.is_some() {
@@ -34,7 +36,7 @@ impl Walk<'_> {
         }
     }
 
-    /// To a list of nothing but mailboxes that take everything. `ours` is [`deliver`](Walk::deliver)'s.
+    /// To a list of nothing but mailboxes that take it. `ours` is [`deliver`](Walk::deliver)'s.
     ///
     /// Inlined as far as the report that is returned: one that was just written field by field is copied by wider loads,
     /// which wait until those stores have left the store buffer. That was a tenth of a publish to one mailbox.

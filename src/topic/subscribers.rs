@@ -92,7 +92,9 @@ pub(crate) struct Subscribers {
     waiting: usize,
     /// No route has a filter.
     open: bool,
-    /// And there is nothing but routes.
+    /// What every route takes.
+    open_to: Glance,
+    /// There is nothing but routes, and something that all of them take.
     straight: bool,
     /// What some route takes.
     glance: Glance,
@@ -119,6 +121,7 @@ impl Subscribers {
             routes: Vec::new(),
             waiting: 0,
             open: true,
+            open_to: Glance::ALL,
             straight: false,
             glance: Glance::NOTHING,
             inline: Vec::new(),
@@ -167,13 +170,19 @@ impl Subscribers {
         self.open
     }
 
-    /// Whether a message meets nothing here but mailboxes that take everything.
+    /// Whether every route takes every message of that type, as far as a glance tells.
     #[inline]
-    pub(super) fn is_straight(&self) -> bool {
-        self.straight
+    pub(super) fn is_open_to(&self, kind: &Kind) -> bool {
+        self.open || self.open_to.takes(kind.id()) == Some(true)
     }
 
-    /// The same, and nothing goes on from here to elsewhere.
+    /// Whether a message of that type meets nothing here but mailboxes that take it.
+    #[inline]
+    pub(super) fn is_straight_for(&self, kind: &Kind) -> bool {
+        self.straight && self.is_open_to(kind)
+    }
+
+    /// Whether messages of some type do, and go on from here to nowhere else.
     pub(super) fn goes_straight(&self) -> bool {
         self.straight && self.edges.is_empty()
     }
@@ -282,6 +291,7 @@ impl Subscribers {
         self.routes.sort_by_key(|route| route.mailbox.overflow().rank());
         self.waiting = self.routes.partition_point(|route| route.mailbox.overflow().rank() == 0);
         self.open = self.routes.iter().all(|route| route.filter.is_all());
+        self.open_to = self.routes.iter().fold(Glance::ALL, |sum, route| sum.and(route.glance));
         self.glance = self.routes.iter().fold(Glance::NOTHING, |sum, route| sum.or(route.glance));
         self.inline_open = self.inline.iter().all(|route| route.filter.is_all() && !route.counted);
         self.inline_glance = self.inline.iter().fold(Glance::NOTHING, |sum, route| sum.or(route.glance));
@@ -311,8 +321,8 @@ impl TopicCore {
     /// Puts an edited copy in the place of the list. The caller has the writer lock, and drops the old list after it.
     fn show(&self, mut list: Subscribers) -> Old {
         list.version += 1;
-        list.straight =
-            list.open && !list.routes.is_empty() && list.inline.is_empty() && list.taps.is_empty();
+        let has_routes_only = !list.routes.is_empty() && list.inline.is_empty() && list.taps.is_empty();
+        list.straight = has_routes_only && (list.open || list.open_to.takes_some());
         list.called_straight = list.inline_open && !list.inline.is_empty() && list.is_inline_only();
         let (version, list) = (list.version, Arc::new(list));
         let late = mutated!("list.late");

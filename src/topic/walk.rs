@@ -127,7 +127,9 @@ impl<'a> Walk<'a> {
     #[inline]
     fn publish_admitted(self, message: &Message, ours: usize) -> Report {
         self.numbered(self.topic.count_published(self.control));
-        if let Some(list) = self.stand() {
+        if let Some(list) = self.stand()
+            && list.is_straight_for(message.kind())
+        {
             return self.hand_out_straight(&list, message, ours);
         }
         let first = Reached::load(self.topic);
@@ -214,7 +216,7 @@ impl<'a> Walk<'a> {
         if self.timed.get().is_some() {
             return self.deliver_timed(reached, message, ours);
         }
-        if let Some(list) = self.goes_straight(reached) {
+        if let Some(list) = self.goes_straight(reached, message.kind()) {
             self.hand_out_straight(list, message, ours)
         } else if !self.control && reached.iter().all(|reached| reached.list.is_inline_only()) {
             self.call_only(reached, message, ours)
@@ -338,7 +340,7 @@ pub(super) struct Fanout<'w> {
     pub(super) message: &'w Message,
     /// References to it that are ours.
     pub(super) unshared: usize,
-    /// No filters and no exceptions: the message need not be looked at again.
+    /// Everybody takes it, and nobody is left out: it need not be looked at again.
     plain: bool,
     pub(super) has_taps: bool,
     /// Some mailbox takes it.
@@ -376,7 +378,7 @@ impl<'w> Fanout<'w> {
         let mut takers = 0;
         for reached in reached {
             let list = &*reached.list;
-            self.plain &= list.is_open();
+            self.plain &= list.is_open_to(self.message.kind());
             self.has_inline |= !list.inline().is_empty();
             self.has_waiting |= !list.waiting().is_empty();
             self.has_taps |= !list.taps().is_empty();
