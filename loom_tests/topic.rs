@@ -40,8 +40,9 @@ impl Model {
         let (seen, kind) = (Shared::new(Plain::new(Seen::default())), self.kind.clone());
         let shown = seen.clone();
         let handler = move |delivery: &Delivery<'_>| shown.write(|seen| seen.note(delivery, &kind));
-        let builder =
-            self.topic.subscription("model").accept(&self.kind).capacity(2).dispatch(Dispatch::Pool);
+        // It looks at more than the type, so that nothing goes straight.
+        let filter = Filter::all().accept(&self.kind).id_prefix("");
+        let builder = self.topic.subscription("model").filter(filter).capacity(2).dispatch(Dispatch::Pool);
         (builder.start(handler).unwrap(), seen)
     }
 

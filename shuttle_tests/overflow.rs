@@ -4,7 +4,7 @@ use super::seen::{Publisher, Seen, Stage, Told, block_on, spawn};
 use super::{Witness, explore};
 use crate::sync::shuttle::world;
 use crate::sync::thread;
-use crate::{Crossing, Dispatch, EndReason, Grow, Key, Overflow, Topic};
+use crate::{Crossing, Dispatch, EndReason, Filter, Grow, Key, Overflow, Topic};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,9 +14,9 @@ const EACH: usize = 4;
 const ALL: u64 = (PUBLISHERS * EACH) as u64;
 
 /// Three publish to mailboxes for two, one for each way of running it. In half of the schedules the three mailboxes are on one
-/// topic, with filters; in the others each is alone on its own, where it takes everything: handed out straight, as long as
-/// there is room. Returns what the publishers were told, and what each subscription has seen: every message was delivered to each,
-/// or told as missed, unless it ended. The marks are passed in turns.
+/// topic, with filters that look at more than the type; in the others each is alone on its own, where it takes everything:
+/// handed out straight, as long as there is room. Returns what the publishers were told, and what each subscription has seen:
+/// every message was delivered to each, or told as missed, unless it ended. The marks are passed in turns.
 fn overload(overflow: impl Fn(&Stage) -> Overflow) -> (Told, Vec<Seen>) {
     let stage = Stage::new(1, 2);
     let straight = world::coin();
@@ -26,7 +26,8 @@ fn overload(overflow: impl Fn(&Stage) -> Overflow) -> (Told, Vec<Seen>) {
     let mut at = topics.iter();
     let listeners = modes.map(|mode| {
         let builder = at.next().expect("one for each").subscription(mode.name()).capacity(2);
-        let builder = if straight { builder } else { builder.accept(&stage.kind) };
+        let asked = Filter::all().accept(&stage.kind).id_prefix("");
+        let builder = if straight { builder } else { builder.filter(asked) };
         let builder = builder.overflow(overflow(&stage));
         let noted = crossings.clone();
         let builder = builder.water_marks(2, 1);

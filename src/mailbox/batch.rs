@@ -75,12 +75,8 @@ impl Mailbox {
                 batcher.items.clear();
             }
             let found = batcher.items.len();
-            if stopped.is_none()
-                && let Some(now) = pace.begin(work.group, &self.clock)
-                && handled == 0
-                && began > 0
-            {
-                began = now;
+            if stopped.is_none() {
+                pace.begin(work.group, &self.clock);
             }
             if stopped.is_none() || !mutated!("batch.rest") {
                 self.call_batch(batcher);

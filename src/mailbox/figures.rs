@@ -33,22 +33,23 @@ impl Mailbox {
         now
     }
 
-    /// A full group was handled, and maybe thin ones before it, since `began`: by the exact clock, if that was read, else by
-    /// the coarse one, which is no more than a step away. Only a group that was timed by itself says that the handler is to be
-    /// watched. Returns when the next one begins.
+    /// A full group was handled, and maybe thin ones before it, since `began`. Both ends by the coarse clock, here and in
+    /// [`note_run`](Self::note_run): against an exact one it is up to a step off, and a call of two steps could go unseen.
+    /// Returns when the next one begins.
     #[inline]
     pub(super) fn note_group(&self, lap: &Lap, began: u64) -> u64 {
         if began == 0 {
             return 0;
         }
-        let took = lap.now.saturating_sub(began);
+        let now = self.coarse_now();
+        let took = now.saturating_sub(began);
         if self.clock.is_long(took) {
             self.note_long(took);
         }
         if lap.group.is_some_and(|took| took > SLOW_GROUP_NS) {
             self.watch_handler();
         }
-        lap.now
+        now
     }
 
     /// The owner looked after that time, and found nothing left.

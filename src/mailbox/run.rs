@@ -74,12 +74,8 @@ impl Mailbox {
                     let is_first = handled == 0;
                     thin = !is_full;
                     handled = handled.saturating_add(group.len() as u32);
-                    if is_full
-                        && let Some(now) = pace.begin(work.group, &self.clock)
-                        && is_first
-                        && began > 0
-                    {
-                        began = now;
+                    if is_full {
+                        pace.begin(work.group, &self.clock);
                     }
                     self.deliver(work, &mut group, first);
                     // After a thin group nothing waits, as a rule, and the run ends by itself.
@@ -242,7 +238,6 @@ impl Mailbox {
 /// How long the run has taken since its first full group ended, or began if that was timed; and how long what came since
 /// then, or since the last lap: a full group, and maybe thin ones before it.
 pub(super) struct Lap {
-    pub(super) now: u64,
     pub(super) run: u64,
     pub(super) group: Option<u64>,
 }
@@ -255,19 +250,19 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// A full group is about to be handled. The first of a run is timed as well if it may be large: `Some` is when it began.
-    pub(super) fn begin(&mut self, group: usize, clock: &Clock) -> Option<u64> {
-        let is_timed = self.laps.is_none() && group > GROUP_SMALL;
-        let now = is_timed.then(|| clock.monotonic_ns())?;
-        self.laps = Some((now, now));
-        Some(now)
+    /// A full group is about to be handled. The first of a run is timed as well if it may be large.
+    pub(super) fn begin(&mut self, group: usize, clock: &Clock) {
+        if self.laps.is_none() && group > GROUP_SMALL {
+            let now = clock.monotonic_ns();
+            self.laps = Some((now, now));
+        }
     }
 
     /// A group was handled: sets how many messages the next one may have, and returns how long it all took.
     pub(super) fn lap(&mut self, clock: &Clock, group: &mut usize) -> Lap {
         let now = clock.monotonic_ns();
         let Some((first, last)) = self.laps.replace((now, now)) else {
-            return Lap { now, run: 0, group: None };
+            return Lap { run: 0, group: None };
         };
         self.laps = Some((first, now));
         let took = now.saturating_sub(last);
@@ -276,7 +271,7 @@ impl Pace {
             _ if took <= SLOW_GROUP_NS => GROUP_SMALL,
             _ => 1,
         };
-        Lap { now, run: now.saturating_sub(first), group: Some(took) }
+        Lap { run: now.saturating_sub(first), group: Some(took) }
     }
 }
 

@@ -49,8 +49,8 @@ impl Mailbox {
         }
     }
 
-    /// A call is timed if its number, or its message's place in the ring, has none of these bits. That of a message whose
-    /// delay may be measured always is: one reading tells when it was reached and when its call began.
+    /// A call is timed if its number, or its message's place in the ring, has none of these bits. By places that of a message
+    /// whose delay may be measured always is: one reading tells when it was reached and when its call began.
     #[inline]
     pub(super) fn untimed(&self) -> u64 {
         self.times.get().map_or(HandlerTime::UNTIMED, |times| times.handling.untimed())

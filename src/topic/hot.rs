@@ -9,7 +9,7 @@
 //! | one of its timed publishes, from the [`OFTEN`]th message on, when every mailbox has its message | gives the calling thread a stand and a cell, and has the list shown, if it is such a list |
 //! | the list is replaced, if it is shown | before: nothing is shown any more. After: the new one, if it is such a list. Behind the lock: the old one is retired, at the price of a barrier |
 //! | a publish by a thread with a stand | reads what is shown, where it stands ([`stands`](crate::sync::stands)) |
-//! | any other publish, and one that was just overtaken | loads the list as on any topic |
+//! | any other publish, one of a type that not all there take, and one that was just overtaken | loads the list as on any topic |
 //! | every publish | counts in a cell of the thread's own, if it has one ([`cells`](crate::sync::cells)) |
 //!
 //! Which publishes are timed goes by the counts: by a thread's own, or by that of all threads without a cell. Who is timed by
