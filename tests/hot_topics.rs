@@ -176,7 +176,7 @@ fn the_system_is_asked_for_its_fence_when_the_first_bus_is_built() {
     }
 }
 
-/// Straight or not, by whichever way: a message comes to those whose filters take it, and to no others.
+/// Straight or not, by a topic or its `Publisher`: a message comes to those whose filters take it, and to no others.
 #[test]
 fn g1_filters_of_a_busy_topic_are_asked_of_every_type() {
     let _watched = watched();

@@ -40,8 +40,8 @@ impl HandlerTime {
         Self { times: Histogram::new(), slow: Tally::new(), watched: Tally::new(), accounted: Tally::new() }
     }
 
-    /// For calls that one thread at a time makes: a call is timed if its number, or what goes
-    /// with it one by one, has none of these bits.
+    /// For calls that one thread at a time makes: a call is timed if its number, or what goes with it one by one, has none of
+    /// these bits.
     #[inline]
     pub(crate) fn untimed(&self) -> u64 {
         if self.watched.get() == 0 { Self::UNTIMED } else { 0 }

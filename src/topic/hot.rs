@@ -123,6 +123,18 @@ mod tests {
     use std::sync::Barrier;
     use std::thread;
 
+    #[test]
+    fn a_list_is_straight_for_what_all_its_filters_name() {
+        let bus = Bus::builder().manual().build().unwrap();
+        let (both, one) = (bus.message_type::<u8>("both").unwrap(), bus.message_type::<u8>("one").unwrap());
+        let topic = bus.topic("topic").unwrap();
+        topic.subscription("two").accept(&both).accept(&one).start(|_| {}).unwrap().detach();
+        topic.subscription("one").accept(&both).start(|_| {}).unwrap().detach();
+        let list = topic.0.subscribers.load();
+        assert_eq!([&both, &one].map(|kind| list.is_straight_for(kind.kind())), [true, false]);
+        assert!(list.goes_straight() && !list.is_open());
+    }
+
     /// As many as divide the number of publishes of which one is timed: in turn, the same one would be met each time.
     #[test]
     fn threads_that_publish_in_turn_have_a_stand_each() {
